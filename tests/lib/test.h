@@ -1,0 +1,32 @@
+/*
+ * tests/lib/test.h - what every test program includes: cmocka with the headers it wants, and
+ * folders for temporary files.
+ */
+#ifndef PGBATON_TESTS_LIB_TEST_H
+#define PGBATON_TESTS_LIB_TEST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/attr.h"
+#include "base/status.h"
+
+#define TEST_PATH_SIZE 256
+
+/* A new empty folder; fails the test if there is none to be had. */
+void test_dir_make(char path[TEST_PATH_SIZE]);
+
+/* Removes it with all it holds. */
+void test_dir_remove(const char *path);
+
+/* "<dir>/<name>" into `path`. */
+void test_path(char path[TEST_PATH_SIZE], const char *dir, const char *name);
+
+/* Fails with the words of `err` unless the call went well. */
+void test_ok(enum status status, const struct err *err);
+
+#endif
