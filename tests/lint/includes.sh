@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 rules=tests/lint/includes.txt
-find base raft pgctl ha api conf cli daemon -name '*.[ch]' | sort | while read -r file; do
+find base raft pgctl ha api conf cli daemon -name "*.[ch]" 2>/dev/null | sort | while read -r file; do
     awk -v file="$file" '
         BEGIN {
             adapter = "_(uv|lmdb|pq|msgpack|yaml|sys|mhd|gnutls|json|curl)[.][ch]$"
