@@ -149,7 +149,7 @@ check:
 # A cluster of three nodes on this machine, to try things out.
 demo:
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory MODE=release all
+	@$(MAKE) --no-print-directory MODE=release OUT=build/release all
 	@PGBATON_BUILD=$(abspath build/release) tests/demo.sh start
 
 # End what `make demo` began.
@@ -174,6 +174,7 @@ purity: $(PURE:%.c=$(OUT)/%.o)
 
 # clang-tidy over the sources, with .clang-tidy.
 tidy: $(FLAGS)
+	@command -v $(CLANG_TIDY) >/dev/null || { echo 'run "make deps"' >&2; exit 1; }
 	@printf '%s\n' $(SRC) | xargs -P 2 -n 4 sh -c '$(CLANG_TIDY) --quiet "$$@" -- \
 		-std=c11 -D_GNU_SOURCE -I. $(PKG_CFLAGS) 2>/dev/null' tidy
 
@@ -183,7 +184,7 @@ clean:
 
 # Install a release build below $(DESTDIR)$(PREFIX).
 install:
-	@$(MAKE) --no-print-directory MODE=release all
+	@$(MAKE) --no-print-directory MODE=release OUT=build/release all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system \
 		$(DESTDIR)$(PREFIX)/share/doc/pgbaton
 	install -m 755 build/release/pgbaton build/release/pgbaton-guard build/release/pgbatonctl \
