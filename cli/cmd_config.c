@@ -64,7 +64,8 @@ static int apply_setting(
     text_init(&text, path, sizeof path);
     text_add(&text, prefix);
     text_add_bytes(&text, setting, (size_t)(equals - setting));
-    if (equals[1] == '\0') {
+    /* A document without a value would be taken for an empty map. */
+    if (tree_plain_kind(equals + 1) == NODE_NULL) {
         value = tree_scalar(&ctl->tree, NODE_NULL, "");
     } else if (
         tree_yaml_parse(&ctl->tree, equals + 1, strlen(equals + 1), NULL, &value, &err) !=
