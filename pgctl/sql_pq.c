@@ -19,7 +19,8 @@ struct sql_pq {
     enum sql_pq_wait wait;
     enum sql_failure failure;
     char failure_text[256];
-    PGresult *rows; /* What result.cells point into. */
+    char last_words[256]; /* Of a server that ended an idle session; "" usually. */
+    PGresult *rows;       /* What result.cells point into. */
     const char **cells;
     struct sql_result result;
 };
@@ -131,14 +132,19 @@ static void fail(struct sql_pq *pq, enum sql_failure failure, const char *messag
     copy_line(pq->failure_text, sizeof pq->failure_text, message);
 }
 
+/* A server that ends a session says why before it hangs up: that is the better text. */
 static void fail_lost(struct sql_pq *pq)
 {
-    /* A server that ends a session says why before it hangs up: that is the better text. */
+    char text[sizeof pq->failure_text];
+
     if (pq->state == SQL_PQ_BUSY && pq->result.failure == SQL_FAILURE_LOST) {
-        fail(pq, SQL_FAILURE_LOST, pq->result.text);
-        return;
+        text_copy_cut(text, sizeof text, pq->result.text);
+    } else if (pq->last_words[0] != '\0') {
+        text_copy_cut(text, sizeof text, pq->last_words);
+    } else {
+        text_copy_cut(text, sizeof text, PQerrorMessage(pq->conn));
     }
-    fail(pq, SQL_FAILURE_LOST, PQerrorMessage(pq->conn));
+    fail(pq, SQL_FAILURE_LOST, text);
 }
 
 /* Without it libpq prints notices to standard error. */
@@ -149,13 +155,20 @@ static void on_notice(void *owner, const PGresult *notice)
     const char *sqlstate = PQresultErrorField(notice, PG_DIAG_SQLSTATE);
     const char *message = PQresultErrorField(notice, PG_DIAG_MESSAGE_PRIMARY);
 
-    if (severity == NULL || !text_equal(severity, "WARNING") || pq->result.warning[0] != '\0') {
+    if (severity == NULL || message == NULL) {
+        return;
+    }
+    /* What ends a session that is idle is no answer to anything, so it comes this way. */
+    if (text_equal(severity, "FATAL")) {
+        copy_line(pq->last_words, sizeof pq->last_words, message);
+    }
+    if (!text_equal(severity, "WARNING") || pq->result.warning[0] != '\0') {
         return;
     }
     text_copy_cut(
         pq->result.warning_sqlstate, sizeof pq->result.warning_sqlstate,
         sqlstate != NULL ? sqlstate : "");
-    copy_line(pq->result.warning, sizeof pq->result.warning, message != NULL ? message : "?");
+    copy_line(pq->result.warning, sizeof pq->result.warning, message);
 }
 
 struct sql_pq *sql_pq_create(const struct sql_setting settings[], size_t count)
