@@ -1,0 +1,185 @@
+/*
+ * What the grantee does: become writable under its lease, once per epoch, and stop when it is
+ * asked to. Called only while ha_is_mine(): its grant is applied, nothing of a higher epoch is
+ * in the log, and every binding entry of the log is applied (rules 1, 14, 19).
+ */
+#include "base/assert.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "ha/ha_impl.h"
+
+/* Rule 12: a grantee that has less than the position, or another data directory, refuses. */
+static const char *why_refused(const struct ha *ha)
+{
+    const struct cluster_grant *grant = &ha->cluster.last;
+    const struct pg_facts *facts = &ha->facts;
+    const struct pg_position *end = &facts->position;
+
+    if (facts->data != PG_DATA_VALID) {
+        return "there is no usable data directory";
+    }
+    if (grant->data_dir_id != 0 && facts->record.data_dir_id != grant->data_dir_id) {
+        return "the data directory is another one";
+    }
+    if (facts->record.marker_epoch < grant->parent) {
+        return "its WAL lacks the first commit of the epoch that the grant continues";
+    }
+    if (facts->run == PG_RUN_STOPPED) {
+        end = facts->shut_down_cleanly || facts->wal_end.lsn == 0 ? &facts->control_end
+                                                                  : &facts->wal_end;
+        if (!facts->shut_down_cleanly && facts->wal_end.lsn == 0) {
+            return NULL; /* Its end is not known before it has replayed. */
+        }
+    } else if (facts->run != PG_RUN_UP || !facts->sql_ok) {
+        return NULL;
+    }
+    return end->lsn != 0 && end->lsn < grant->start.lsn ? "its WAL ends before the grant's position"
+                                                        : NULL;
+}
+
+static struct pg_action writable_action(const struct ha *ha, enum pg_action_kind kind)
+{
+    return (struct pg_action){
+        .kind = kind,
+        .epoch = ha->cluster.epoch,
+        .deadline_ms = ha->holder.expires_ms,
+        .fence_at_ms = ha->holder.expires_ms - rounds_kill_budget(ha),
+    };
+}
+
+/* Time enough under the lease for the guard to be armed and the start to be worth while. */
+static bool lease_is_good(const struct ha *ha)
+{
+    return ha->holder.epoch == ha->cluster.epoch &&
+           lease_holder_runs(&ha->holder, ha->now_ms + rounds_kill_budget(ha) + ha_ttl(ha) / 10);
+}
+
+static void prepare(struct ha *ha)
+{
+    const struct pg_facts *facts = &ha->facts;
+    const uint64_t epoch = ha->cluster.epoch;
+    const char *refusal;
+
+    if (ha->ready_epoch == epoch || ha->failed_epoch == epoch || ha->refused_epoch == epoch ||
+        !action_may_start(ha)) {
+        return;
+    }
+    refusal = why_refused(ha);
+    if (refusal != NULL) {
+        ha->refused_epoch = epoch;
+        text_copy_cut(ha->why_failed, sizeof ha->why_failed, refusal);
+        ha_note(ha, HA_NOTE_REFUSES_GRANT, epoch, ha->self, "%s", refusal);
+        return;
+    }
+    if (ha->ready_at.lsn != 0 && facts->writable_start && facts->start_epoch == epoch &&
+        ha->cluster.init_node == ha->self && ha->cluster.history_count == 1 &&
+        ha->bootstrapped_epoch == 0) {
+        action_start(
+            ha, (struct pg_action){.kind = PG_ACTION_BOOTSTRAP_SQL, .epoch = epoch}, "new cluster");
+        return;
+    }
+    if (facts->run == PG_RUN_STOPPED && !facts->was_primary) {
+        action_start(
+            ha, (struct pg_action){.kind = PG_ACTION_START_STANDBY, .epoch = epoch},
+            "to replay what is here before promotion");
+        return;
+    }
+    if (!lease_is_good(ha)) {
+        return;
+    }
+    if (facts->run == PG_RUN_STOPPED) {
+        action_start(ha, writable_action(ha, PG_ACTION_START_PRIMARY), ha->cluster.last.reason);
+    } else if (facts->run == PG_RUN_UP && facts->sql_ok) {
+        /* Also of a server that is writable under the epoch before: it gets the new marker, and
+         * the guard the new epoch. */
+        action_start(ha, writable_action(ha, PG_ACTION_PROMOTE), ha->cluster.last.reason);
+    }
+}
+
+/* A switchover or restart begins with a stop; from then on only a newer epoch lets anyone serve. */
+static void stop_planned(struct ha *ha, const char *why)
+{
+    ha->stopping_epoch = ha->cluster.epoch;
+    ha->stopped_ms = ha->now_ms;
+    ha->stopped.end_final = false;
+    action_start(
+        ha,
+        (struct pg_action){
+            .kind = PG_ACTION_STOP,
+            .epoch = ha->cluster.epoch,
+            .stop = PG_STOP_FAST,
+            .checkpoint_first = true,
+        },
+        why);
+}
+
+static bool may_take_over(const struct ha *ha, uint64_t node, bool asked_for)
+{
+    const struct ha_status *status = ha_fresh_status(ha, node);
+
+    return status != NULL && node != ha->self && status->run == PG_RUN_UP && status->in_recovery &&
+           status->streaming && (asked_for || !status->nofailover) && !status->watchdog_failed &&
+           !status->leaving && status->marker_epoch == ha->facts.record.marker_epoch;
+}
+
+static bool has_successor(const struct ha *ha, uint64_t wanted)
+{
+    for (uint32_t i = 0; i < ha->peer_count; i++) {
+        const uint64_t node = ha->peers[i].id;
+
+        if ((wanted == 0 || wanted == node) && may_take_over(ha, node, wanted == node)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool request_is_due(const struct ha *ha)
+{
+    const struct cluster_request *request = &ha->cluster.request;
+
+    return request->kind != CLUSTER_REQUEST_NONE &&
+           (request->from == 0 || request->from == ha->self) && request->to != ha->self &&
+           request->scheduled_wall_ms <= ha->wall_ms;
+}
+
+static void serve(struct ha *ha)
+{
+    const struct pg_facts *facts = &ha->facts;
+    const uint64_t epoch = ha->cluster.epoch;
+
+    if (facts->writable_start && facts->start_epoch == epoch && facts->run == PG_RUN_UP) {
+        ha->ready_epoch = epoch; /* Also after a restart of this daemon. */
+    }
+    if (facts->run == PG_RUN_DYING && ha->action.kind != PG_ACTION_STOP &&
+        ha->update->action == NULL) {
+        action_start(
+            ha, (struct pg_action){.kind = PG_ACTION_STOP, .epoch = epoch, .stop = PG_STOP_KILL},
+            "the postmaster is gone, processes of it are not");
+        return;
+    }
+    if (facts->run != PG_RUN_UP || !action_may_start(ha) || ha->stopping_epoch == epoch) {
+        return;
+    }
+    if (facts->writable_start && facts->start_epoch != epoch) {
+        /* Started under a grant that was given up: not ours to serve with. */
+        action_start(
+            ha, (struct pg_action){.kind = PG_ACTION_STOP, .epoch = epoch, .stop = PG_STOP_KILL},
+            "it was started under another epoch");
+    } else if (request_is_due(ha) && has_successor(ha, ha->cluster.request.to)) {
+        stop_planned(ha, "switchover");
+    } else if (ha->restart_wanted && facts->start_id == ha->restart_start_id) {
+        stop_planned(ha, "restart");
+    } else if (ha->leaving) {
+        stop_planned(ha, "the daemon is being stopped");
+    }
+}
+
+void grantee_plan(struct ha *ha)
+{
+    if (ha->cluster.phase == CLUSTER_GRANTED) {
+        prepare(ha);
+    } else {
+        serve(ha);
+    }
+}

@@ -1,0 +1,388 @@
+/*
+ * Actions of this node's PostgreSQL: one in flight, its result, what the facts mean for the
+ * reports to the leader, and what only this node was asked for. What should be done next is
+ * decided in grantee.c and standby.c.
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "ha/ha_impl.h"
+
+#define RETRY_FIRST_MS    500
+#define RETRY_MOST_MS     10000
+#define LEAVE_PATIENCE_MS 20000
+
+bool action_may_start(const struct ha *ha)
+{
+    return ha->action.kind == PG_ACTION_NONE && ha->update->action == NULL &&
+           ha->now_ms >= ha->retry_ms;
+}
+
+void action_start(struct ha *ha, struct pg_action action, const char *why)
+{
+    ASSERT(ha->update->action == NULL);
+    ASSERT(ha->action.kind == PG_ACTION_NONE || action.kind == PG_ACTION_STOP);
+    action.id = ++ha->action_id;
+    ha->action = action;
+    ha->action_since_ms = ha->now_ms;
+    ha->update->action = &ha->action;
+    ha_note(
+        ha, HA_NOTE_ACTION, action.epoch, action.upstream.node, "%s: %s",
+        pg_action_name(action.kind), why);
+}
+
+static void fail(struct ha *ha, const struct pg_action_done *done)
+{
+    const uint64_t wait_ms = time_min(RETRY_FIRST_MS << time_min(ha->failures, 5), RETRY_MOST_MS);
+
+    ha->failures = ha->failed_kind == done->kind ? ha->failures + 1 : 1;
+    ha->failed_kind = done->kind;
+    ha->retry_ms = ha->now_ms + wait_ms;
+    text_copy_cut(ha->why_failed, sizeof ha->why_failed, done->text);
+    ha_note(
+        ha, HA_NOTE_ACTION_FAILED, ha->action.epoch, ha->action.upstream.node, "%s: %s",
+        pg_action_name(done->kind), done->text);
+}
+
+/* The grantee could not become writable: the leader has to choose somebody else. */
+static void give_up_grant(struct ha *ha, const struct pg_action_done *done)
+{
+    ha->failed_epoch = ha->action.epoch;
+    ha->retry_ms = ha->now_ms; /* What comes next is another kind of action. */
+    text_copy_cut(ha->why_failed, sizeof ha->why_failed, done->text);
+}
+
+static void became_writable(struct ha *ha, const struct pg_action_done *done)
+{
+    ha->ready_at = done->position;
+    if (ha->cluster.history_count == 1 && ha->cluster.init_node == ha->self &&
+        ha->bootstrapped_epoch == 0) {
+        return; /* Roles and users first; see grantee_plan(). */
+    }
+    ha->ready_epoch = ha->action.epoch;
+}
+
+static void succeed(struct ha *ha, const struct pg_action_done *done)
+{
+    ha->failures = 0;
+    ha->failed_kind = PG_ACTION_NONE;
+    switch (done->kind) {
+    case PG_ACTION_START_PRIMARY:
+    case PG_ACTION_PROMOTE:
+        became_writable(ha, done);
+        return;
+    case PG_ACTION_BOOTSTRAP_SQL:
+        ha->bootstrapped_epoch = ha->action.epoch;
+        ha->ready_epoch = ha->action.epoch;
+        return;
+    case PG_ACTION_STOP:
+        ha->stopped.end = done->position;
+        ha->stopped.end_final = done->position.lsn != 0;
+        return;
+    case PG_ACTION_CLONE:
+        ha->reinit_wanted = false;
+        asks_reply(ha, ha->reinit_reply, 200, "reinitialized");
+        ha->reinit_reply = 0;
+        return;
+    case PG_ACTION_INITDB:
+        ha->initdb_failed = false;
+        return;
+    case PG_ACTION_NONE:
+    case PG_ACTION_START_STANDBY:
+    case PG_ACTION_FOLLOW:
+    case PG_ACTION_CUT:
+    case PG_ACTION_CHECKPOINT:
+    case PG_ACTION_REWIND:
+    case PG_ACTION_RELOAD:
+        return;
+    }
+    UNREACHABLE();
+}
+
+void postgres_done(struct ha *ha, const struct pg_action_done *done)
+{
+    if (done->id != ha->action.id) {
+        return; /* Cancelled by a STOP that took its place. */
+    }
+    if (done->result == PG_RESULT_OK) {
+        succeed(ha, done);
+    } else {
+        fail(ha, done);
+        switch (done->kind) {
+        case PG_ACTION_START_PRIMARY:
+        case PG_ACTION_PROMOTE:
+        case PG_ACTION_BOOTSTRAP_SQL:
+            give_up_grant(ha, done);
+            break;
+        case PG_ACTION_INITDB:
+            ha->initdb_failed = true;
+            break;
+        case PG_ACTION_NONE:
+        case PG_ACTION_START_STANDBY:
+        case PG_ACTION_FOLLOW:
+        case PG_ACTION_CUT:
+        case PG_ACTION_STOP:
+        case PG_ACTION_CHECKPOINT:
+        case PG_ACTION_CLONE:
+        case PG_ACTION_REWIND:
+        case PG_ACTION_RELOAD:
+            break;
+        }
+    }
+    ha->action.kind = PG_ACTION_NONE;
+}
+
+/*
+ * "No process of a writable PostgreSQL of mine is left": true when none runs at all, or when
+ * the one that runs is in recovery, since two cannot run on one data directory. It stays true
+ * for its epoch, because nothing is started writable again under it (rule 14).
+ */
+static bool writable_is_gone(const struct pg_facts *facts)
+{
+    return facts->run == PG_RUN_STOPPED ||
+           (facts->run == PG_RUN_UP && facts->sql_ok && facts->in_recovery);
+}
+
+static void report_stopped(struct ha *ha)
+{
+    const struct cluster_grant *last = &ha->cluster.last;
+    const struct pg_facts *facts = &ha->facts;
+    struct ha_stopped *stopped = &ha->stopped;
+    /* Between GRANT and the start that it allows, nothing of this epoch has run yet. */
+    const bool was_started = last->served || ha->ready_epoch == last->epoch ||
+                             ha->failed_epoch == last->epoch ||
+                             ha->cluster.phase == CLUSTER_REVOKED;
+
+    if (last->node != ha->self || last->epoch == 0 || !was_started || !writable_is_gone(facts) ||
+        ha->action.kind == PG_ACTION_PROMOTE || ha->action.kind == PG_ACTION_START_PRIMARY) {
+        return;
+    }
+    if (stopped->epoch != last->epoch) {
+        *stopped = (struct ha_stopped){
+            .epoch = last->epoch,
+            .planned = ha->stopping_epoch == last->epoch,
+            .restart = ha->restart_wanted,
+            .end = stopped->end_final && ha->stopping_epoch == last->epoch
+                       ? stopped->end
+                       : (struct pg_position){.lsn = 0},
+        };
+        stopped->end_final = stopped->end.lsn != 0;
+        if (!stopped->planned) {
+            ha_note(
+                ha, HA_NOTE_PG_DIED, last->epoch, ha->self, "no process of it is left, %s",
+                facts->shut_down_cleanly ? "shut down cleanly" : "crashed");
+        }
+    }
+    if (stopped->end_final) {
+        return;
+    }
+    if (facts->run == PG_RUN_STOPPED && facts->shut_down_cleanly && facts->control_end.lsn != 0) {
+        stopped->end = facts->control_end;
+        stopped->end_final = true;
+    } else if (facts->run == PG_RUN_STOPPED && facts->wal_end.lsn != 0) {
+        stopped->end = facts->wal_end;
+        stopped->redo_bytes = facts->redo_bytes;
+        stopped->end_final = true;
+    }
+}
+
+void postgres_facts(struct ha *ha, const struct pg_facts *facts)
+{
+    const bool first = !ha->facts_known;
+
+    ha->facts_known = facts->data != PG_DATA_UNKNOWN && facts->run != PG_RUN_UNKNOWN &&
+                      (facts->guard_ok || ha->settings.witness);
+    ha->facts = *facts;
+    if (first && ha->facts_known && facts->run == PG_RUN_UP) {
+        ha_note(
+            ha, HA_NOTE_ADOPTED, facts->start_epoch, ha->self, "%s",
+            facts->writable_start ? "writable" : "standby");
+    }
+}
+
+/* A grant, revocation or serving was applied: what belongs to older epochs is over. */
+void postgres_applied(struct ha *ha)
+{
+    const struct cluster *cluster = &ha->cluster;
+
+    if (ha->stopping_epoch != 0 && ha->stopping_epoch < cluster->last.epoch) {
+        ha->stopping_epoch = 0;
+    }
+    if (cluster->phase == CLUSTER_GRANTED) {
+        ha->retry_ms = ha->now_ms;
+    }
+}
+
+void postgres_local(struct ha *ha, enum ha_local_kind kind, uint64_t id)
+{
+    switch (kind) {
+    case HA_LOCAL_NONE:
+        return;
+    case HA_LOCAL_RESTART:
+        if (ha->restart_wanted || ha->reinit_wanted) {
+            asks_reply(ha, id, 503, "restart already in progress");
+            return;
+        }
+        if (ha->facts.run != PG_RUN_UP) {
+            asks_reply(ha, id, 503, "PostgreSQL is not running");
+            return;
+        }
+        ha->restart_wanted = true;
+        ha->restart_reply = id;
+        ha->restart_start_id = ha->facts.start_id;
+        return;
+    case HA_LOCAL_REINIT:
+        if (cluster_grantee(&ha->cluster) == ha->self) {
+            asks_reply(ha, id, 503, "I am the leader, can not reinitialize");
+            return;
+        }
+        if (cluster_grantee(&ha->cluster) == 0) {
+            asks_reply(ha, id, 503, "Cluster has no leader, can not reinitialize");
+            return;
+        }
+        if (ha->reinit_wanted) {
+            asks_reply(ha, id, 503, "reinitialize already in progress");
+            return;
+        }
+        ha->reinit_wanted = true;
+        asks_reply(ha, id, 200, "reinitialize started");
+        return;
+    case HA_LOCAL_RELOAD:
+        ha->config_dirty = true;
+        asks_reply(ha, id, 202, "reload scheduled");
+        return;
+    case HA_LOCAL_LEAVE:
+        if (!ha->leaving) {
+            ha->leaving = true;
+            ha->leaving_ms = ha->now_ms;
+            ha_note(ha, HA_NOTE_LEAVING, ha->cluster.epoch, ha->self, "asked to stop");
+        }
+        return;
+    }
+    UNREACHABLE();
+}
+
+static void finish_restart(struct ha *ha)
+{
+    const struct pg_facts *facts = &ha->facts;
+
+    if (ha->restart_wanted && facts->start_id != ha->restart_start_id && facts->run == PG_RUN_UP &&
+        facts->sql_ok && ha->action.kind == PG_ACTION_NONE) {
+        ha->restart_wanted = false;
+        asks_reply(ha, ha->restart_reply, 200, "restarted successfully");
+        ha->restart_reply = 0;
+        ha->update->callback = PG_CALLBACK_RESTART;
+        ha->update->callback_role = ha_role_name(ha->callback_role);
+    }
+}
+
+static void check_system(struct ha *ha)
+{
+    const uint64_t ours = ha->cluster.system_identifier;
+    const uint64_t theirs = ha->facts.system_identifier;
+
+    if (!ha->fatal && ours != 0 && theirs != 0 && ha->facts.data == PG_DATA_VALID &&
+        ours != theirs) {
+        ha_note(
+            ha, HA_NOTE_WRONG_SYSTEM, 0, ha->self,
+            "data directory has system identifier %llu, the cluster has %llu; nothing was touched",
+            (unsigned long long)theirs, (unsigned long long)ours);
+        ha->fatal = true;
+    }
+}
+
+static void tell_callbacks(struct ha *ha)
+{
+    const enum ha_member_role role = member_role_now(ha);
+    const bool up = ha->facts.run == PG_RUN_UP && ha->facts.sql_ok;
+
+    if (ha->update->callback != PG_CALLBACK_NONE || ha->restart_wanted) {
+        return;
+    }
+    if (up && ha->callback_start_id != ha->facts.start_id) {
+        const bool changed = ha->callback_role != HA_ROLE_UNINITIALIZED &&
+                             ha->callback_role != role && ha->callback_role != HA_ROLE_DEMOTED;
+
+        ha->callback_start_id = ha->facts.start_id;
+        ha->update->callback = changed ? PG_CALLBACK_ROLE_CHANGE : PG_CALLBACK_START;
+    } else if (
+        up && ha->callback_role != role && (role == HA_ROLE_PRIMARY || role == HA_ROLE_REPLICA)) {
+        ha->update->callback = PG_CALLBACK_ROLE_CHANGE;
+    } else {
+        return;
+    }
+    ha->callback_role = role;
+    ha->update->callback_role = ha_role_name(role);
+}
+
+/* Slots for the other members that run PostgreSQL, on the primary. */
+static void keep_slots(struct ha *ha)
+{
+    struct pg_slots slots = {.count = 0};
+
+    if (ha_is_mine(ha) && ha->ready_epoch == ha->cluster.epoch) {
+        for (uint32_t i = 0; i < CLUSTER_MEMBERS_MAX; i++) {
+            const struct cluster_member *member = &ha->cluster.members[i];
+
+            if (member->id != 0 && member->id != ha->self && !member->witness &&
+                slots.count < PG_SLOTS_MAX) {
+                pg_slot_name(member->name, slots.names[slots.count++], PG_NAME_SIZE);
+            }
+        }
+    }
+    if (slots.count != ha->slots.count || memcmp(&slots, &ha->slots, sizeof slots) != 0) {
+        ha->slots = slots;
+        ha->update->slots_changed = true;
+        ha->update->slots = slots;
+    }
+}
+
+/* Stop what runs and go. A primary hands over first; see grantee.c. */
+static void leave(struct ha *ha)
+{
+    const bool handed_over = cluster_grantee(&ha->cluster) != ha->self;
+    const bool too_long = time_since(ha->now_ms, ha->leaving_ms) > LEAVE_PATIENCE_MS;
+
+    if (ha->settings.witness || !ha->facts_known) {
+        ha->update->left = true;
+        return;
+    }
+    if (ha->action.kind != PG_ACTION_NONE && !too_long) {
+        return;
+    }
+    if (ha->facts.run == PG_RUN_STOPPED) {
+        ha->update->left = handed_over || too_long || ha->cluster.phase == CLUSTER_NONE;
+    } else if ((handed_over || too_long) && ha->action.kind != PG_ACTION_STOP) {
+        action_start(
+            ha, (struct pg_action){.kind = PG_ACTION_STOP, .stop = PG_STOP_FAST},
+            "the daemon is being stopped");
+    }
+}
+
+void postgres_tick(struct ha *ha)
+{
+    if (!ha->facts_known && !ha->leaving) {
+        return;
+    }
+    check_system(ha);
+    if (ha->fatal || ha->settings.witness) {
+        if (ha->leaving) {
+            leave(ha);
+        }
+        return;
+    }
+    report_stopped(ha);
+    finish_restart(ha);
+    if (ha_is_mine(ha)) {
+        grantee_plan(ha);
+    } else if (!ha->leaving) {
+        standby_plan(ha);
+    }
+    if (ha->leaving) {
+        leave(ha);
+    }
+    keep_slots(ha);
+    tell_callbacks(ha);
+}

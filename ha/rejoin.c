@@ -1,0 +1,58 @@
+#include "ha/rejoin.h"
+
+#include "base/assert.h"
+
+/* The same node went on with the same files on the same timeline: nobody left the line. */
+static bool went_on_in_place(
+    const struct cluster_grant *grant, uint32_t timeline, const struct cluster_grant *parent)
+{
+    return grant->node == parent->node && grant->data_dir_id == parent->data_dir_id &&
+           timeline == parent->served_at.timeline;
+}
+
+enum rejoin rejoin_decide(
+    const struct cluster *cluster, uint32_t primary_timeline, uint64_t marker_epoch,
+    struct pg_position end)
+{
+    const struct cluster_grant *grant = &cluster->last;
+    uint32_t timeline = primary_timeline;
+    uint64_t limit_lsn = UINT64_MAX; /* Past it, the line of the grants was left. */
+
+    ASSERT(grant->epoch != 0);
+    while (grant->epoch != marker_epoch) {
+        const struct cluster_grant *parent = cluster_grant_of(cluster, grant->parent);
+
+        if (grant->parent < marker_epoch) {
+            /* This node's epoch is a branch that was given up. pg_rewind goes by timelines and
+             * sees no difference where both branches took the same number. */
+            return end.timeline == primary_timeline ? REJOIN_CLONE : REJOIN_REWIND;
+        }
+        if (parent == NULL) {
+            /* The first grant of all continued what was there before any epoch; or the history
+             * does not go back far enough. */
+            const bool on_line = end.lsn <= grant->start.lsn || end.timeline == timeline;
+
+            return grant->parent == marker_epoch && on_line && end.lsn <= limit_lsn ? REJOIN_FOLLOW
+                                                                                    : REJOIN_CLONE;
+        }
+        if (!went_on_in_place(grant, timeline, parent)) {
+            limit_lsn = grant->start.lsn;
+        }
+        grant = parent;
+        timeline = parent->served_at.timeline;
+    }
+    return end.lsn <= limit_lsn ? REJOIN_FOLLOW : REJOIN_REWIND;
+}
+
+const char *rejoin_name(enum rejoin rejoin)
+{
+    switch (rejoin) {
+    case REJOIN_FOLLOW:
+        return "follow";
+    case REJOIN_REWIND:
+        return "rewind";
+    case REJOIN_CLONE:
+        return "clone";
+    }
+    UNREACHABLE();
+}

@@ -1,0 +1,307 @@
+/*
+ * What every other node does with its PostgreSQL: pledge while the grant is revoked, follow
+ * the grantee when there is one, rewind or clone where the WAL does not allow that.
+ */
+#include "base/assert.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "ha/ha_impl.h"
+#include "ha/rejoin.h"
+
+#define STRANDED_MS 3000 /* An action that waits for a node that is primary no more. */
+
+static void stop(struct ha *ha, enum pg_stop how, const char *why)
+{
+    if (ha->action.kind != PG_ACTION_STOP && ha->update->action == NULL) {
+        action_start(
+            ha, (struct pg_action){.kind = PG_ACTION_STOP, .epoch = ha->cluster.epoch, .stop = how},
+            why);
+    }
+}
+
+static void start_standby(struct ha *ha, const char *why)
+{
+    action_start(
+        ha, (struct pg_action){.kind = PG_ACTION_START_STANDBY, .epoch = ha->cluster.epoch}, why);
+}
+
+/* A directory fresh from initdb: its end is known without starting it, and it is to be started
+ * as a primary, on its first timeline. */
+static bool is_fresh(const struct ha *ha)
+{
+    const struct pg_facts *facts = &ha->facts;
+
+    return ha->cluster.last.epoch == 0 && ha->cluster.init_node == ha->self &&
+           facts->run == PG_RUN_STOPPED && facts->shut_down_cleanly && facts->was_primary;
+}
+
+/*
+ * In asynchronous mode the receiver is stopped only when the old primary is gone or this
+ * voter's own wait is over: what a primary that still serves commits until its fence would
+ * otherwise be lost by us.
+ */
+static bool may_cut(const struct ha *ha)
+{
+    const struct cluster_grant *last = &ha->cluster.last;
+    const struct ha_status *old = ha_known_status(ha, last->node);
+
+    if (last->epoch == 0 || rounds_wait_left(ha) == 0) {
+        return true;
+    }
+    return old != NULL && old->stopped.epoch == last->epoch;
+}
+
+static bool replay_is_told(const struct pg_facts *facts)
+{
+    /* What was received is known to the byte; without a receiver since the start, the end is
+     * known when replay has come to it. */
+    return facts->replay_idle ||
+           (facts->received_lsn != 0 && facts->received_lsn >= facts->replayed_lsn);
+}
+
+static void pledge_with(struct ha *ha, struct pg_position position)
+{
+    if (ha->pledged_epoch != ha->cluster.epoch) {
+        ha->pledged_epoch = ha->cluster.epoch;
+        ha_note(
+            ha, HA_NOTE_PLEDGED, ha->cluster.epoch, ha->self, "timeline %u, lsn %llu",
+            position.timeline, (unsigned long long)position.lsn);
+    }
+    ha->pledged_position = position;
+}
+
+/* The standby's half: nothing of an older primary comes in any more, and this is our end. */
+static void pledge(struct ha *ha)
+{
+    const struct pg_facts *facts = &ha->facts;
+
+    if (facts->data != PG_DATA_VALID || !action_may_start(ha)) {
+        return;
+    }
+    if (is_fresh(ha)) {
+        pledge_with(ha, facts->control_end);
+        return;
+    }
+    switch (facts->run) {
+    case PG_RUN_STOPPED:
+        start_standby(ha, "to report the end of its WAL");
+        return;
+    case PG_RUN_UP:
+    case PG_RUN_STARTING:
+        break;
+    case PG_RUN_UNKNOWN:
+    case PG_RUN_STOPPING:
+        return;
+    case PG_RUN_DYING:
+        stop(ha, PG_STOP_KILL, "the postmaster is gone, processes of it are not");
+        return;
+    }
+    if (facts->run == PG_RUN_UP && facts->sql_ok && !facts->in_recovery) {
+        if (ha->cluster.last.epoch == 0) {
+            /* Found running before the first epoch: the grant will be for it. */
+            pledge_with(ha, facts->position);
+        }
+        return; /* The old primary: it pledges as a voter, and its lease runs out. */
+    }
+    if (facts->conninfo_set || facts->receiver_running) {
+        if (may_cut(ha)) {
+            action_start(
+                ha, (struct pg_action){.kind = PG_ACTION_CUT, .epoch = ha->cluster.epoch},
+                "pledge");
+        }
+        return;
+    }
+    if (facts->run == PG_RUN_UP && facts->sql_ok && replay_is_told(facts)) {
+        pledge_with(ha, facts->position);
+    }
+}
+
+/* The grantee as its own reports and the log describe it; false if it cannot be followed yet. */
+static bool find_upstream(const struct ha *ha, struct pg_upstream *upstream)
+{
+    const struct cluster_grant *last = &ha->cluster.last;
+    const struct ha_status *status = ha_known_status(ha, last->node);
+    const struct cluster_member *member = cluster_find(&ha->cluster, last->node);
+    struct pg_position at = last->served_at;
+
+    if (status != NULL && status->ready_epoch == last->epoch && status->ready_at.lsn != 0) {
+        at = status->ready_at;
+    }
+    if (member == NULL || at.lsn == 0) {
+        return false;
+    }
+    *upstream = (struct pg_upstream){
+        .node = last->node,
+        .port = member->pg_port,
+        .epoch = last->epoch,
+        .timeline = at.timeline,
+        .marker_lsn = at.lsn,
+    };
+    text_copy_cut(upstream->name, sizeof upstream->name, member->name);
+    text_copy_cut(upstream->host, sizeof upstream->host, member->pg_host);
+    return true;
+}
+
+static void rebuild(
+    struct ha *ha, enum pg_action_kind kind, const struct pg_upstream *upstream, const char *why)
+{
+    if (ha->facts.run != PG_RUN_STOPPED) {
+        stop(ha, ha->reinit_wanted ? PG_STOP_IMMEDIATE : PG_STOP_FAST, why);
+        return;
+    }
+    action_start(
+        ha,
+        (struct pg_action){
+            .kind = kind,
+            .epoch = ha->cluster.epoch,
+            .upstream = *upstream,
+            .system_identifier = ha->cluster.system_identifier,
+        },
+        why);
+}
+
+static void mend(struct ha *ha, enum rejoin rejoin, const struct pg_upstream *upstream)
+{
+    const bool can_rewind = rejoin == REJOIN_REWIND && ha->settings.use_pg_rewind &&
+                            !(ha->failed_kind == PG_ACTION_REWIND && ha->failures > 1);
+
+    if (!can_rewind && !ha->settings.remove_on_diverged) {
+        text_copy_cut(
+            ha->why_failed, sizeof ha->why_failed,
+            "WAL diverged; rewind is not possible and cloning is not allowed by the settings");
+        return;
+    }
+    ha_note(
+        ha, HA_NOTE_DIVERGED, ha->cluster.epoch, ha->cluster.last.node, "marker %llu, lsn %llu: %s",
+        (unsigned long long)ha->facts.record.marker_epoch,
+        (unsigned long long)(ha->facts.run == PG_RUN_STOPPED ? ha->facts.wal_end.lsn
+                                                             : ha->facts.position.lsn),
+        can_rewind ? "rewind" : "clone");
+    rebuild(
+        ha, can_rewind ? PG_ACTION_REWIND : PG_ACTION_CLONE, upstream,
+        can_rewind ? "its WAL diverged" : "its WAL diverged and cannot be rewound");
+}
+
+static void follow_stopped(struct ha *ha, const struct pg_upstream *upstream)
+{
+    const struct pg_facts *facts = &ha->facts;
+    const struct pg_position end = facts->shut_down_cleanly ? facts->control_end : facts->wal_end;
+    enum rejoin rejoin = REJOIN_FOLLOW;
+
+    if (end.lsn != 0 && facts->record.data_dir_id != 0) {
+        rejoin = rejoin_decide(&ha->cluster, upstream->timeline, facts->record.marker_epoch, end);
+    }
+    if (rejoin == REJOIN_FOLLOW) {
+        start_standby(ha, "to follow the primary"); /* If its end is past the line, we shall see. */
+    } else {
+        mend(ha, rejoin, upstream);
+    }
+}
+
+static void follow_running(struct ha *ha, const struct pg_upstream *upstream)
+{
+    const struct pg_facts *facts = &ha->facts;
+    const struct pg_record *record = &facts->record;
+    enum rejoin rejoin;
+
+    if (facts->conninfo_set && record->follow_epoch == upstream->epoch &&
+        record->follow_timeline == upstream->timeline) {
+        return;
+    }
+    rejoin = rejoin_decide(&ha->cluster, upstream->timeline, record->marker_epoch, facts->position);
+    if (rejoin != REJOIN_FOLLOW) {
+        mend(ha, rejoin, upstream);
+        return;
+    }
+    action_start(
+        ha,
+        (struct pg_action){
+            .kind = PG_ACTION_FOLLOW,
+            .epoch = upstream->epoch,
+            .upstream = *upstream,
+            .system_identifier = ha->cluster.system_identifier,
+        },
+        "new primary");
+}
+
+static void follow(struct ha *ha)
+{
+    const struct pg_facts *facts = &ha->facts;
+    const bool writable =
+        facts->run == PG_RUN_UP && facts->sql_ok && !facts->in_recovery && facts->writable_start;
+    struct pg_upstream upstream;
+
+    if ((writable || (facts->writable_start && facts->run != PG_RUN_STOPPED)) && ha_settled(ha)) {
+        stop(ha, PG_STOP_KILL, "another node was granted the next epoch");
+        return;
+    }
+    if (!action_may_start(ha) || !ha_settled(ha) || ha_log_epoch(ha) != ha->cluster.epoch ||
+        !find_upstream(ha, &upstream)) {
+        return;
+    }
+    if (facts->run == PG_RUN_DYING) {
+        stop(ha, PG_STOP_KILL, "the postmaster is gone, processes of it are not");
+        return;
+    }
+    if (facts->data == PG_DATA_EMPTY || facts->data == PG_DATA_PARTIAL || ha->reinit_wanted) {
+        rebuild(ha, PG_ACTION_CLONE, &upstream, ha->reinit_wanted ? "asked for" : "no data yet");
+        return;
+    }
+    if (facts->data != PG_DATA_VALID) {
+        return;
+    }
+    if (ha->restart_wanted && facts->run == PG_RUN_UP && facts->start_id == ha->restart_start_id) {
+        stop(ha, PG_STOP_FAST, "restart");
+        return;
+    }
+    switch (facts->run) {
+    case PG_RUN_STOPPED:
+        follow_stopped(ha, &upstream);
+        return;
+    case PG_RUN_UP:
+        if (facts->sql_ok && facts->in_recovery) {
+            follow_running(ha, &upstream);
+        }
+        return;
+    case PG_RUN_UNKNOWN:
+    case PG_RUN_STARTING:
+    case PG_RUN_STOPPING:
+    case PG_RUN_DYING:
+        return;
+    }
+    UNREACHABLE();
+}
+
+/* A clone or rewind from a node that is primary no more may hang on a dead connection. */
+static void drop_stranded(struct ha *ha)
+{
+    const bool copies = ha->action.kind == PG_ACTION_CLONE || ha->action.kind == PG_ACTION_REWIND;
+
+    if (copies && cluster_grantee(&ha->cluster) != ha->action.upstream.node &&
+        time_since(ha->now_ms, ha->phase_since_ms) > STRANDED_MS) {
+        stop(ha, PG_STOP_KILL, "the node it copies from is primary no more");
+    }
+}
+
+void standby_plan(struct ha *ha)
+{
+    drop_stranded(ha);
+    switch (ha->cluster.phase) {
+    case CLUSTER_NONE:
+        if (ha->cluster.init_node == ha->self && ha->facts.data == PG_DATA_EMPTY &&
+            ha_settled(ha) && !ha->initdb_failed && action_may_start(ha)) {
+            action_start(ha, (struct pg_action){.kind = PG_ACTION_INITDB}, "new cluster");
+        }
+        return;
+    case CLUSTER_REVOKED:
+        pledge(ha);
+        return;
+    case CLUSTER_GRANTED:
+    case CLUSTER_SERVING:
+        if (cluster_grantee(&ha->cluster) != ha->self) {
+            follow(ha);
+        }
+        return;
+    }
+    UNREACHABLE();
+}

@@ -1,0 +1,240 @@
+/*
+ * What this node tells the others about itself, and what it remembers of them.
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/name.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "ha/ha_impl.h"
+
+#define STATUS_EVERY_MS 1000
+#define STATUS_GAP_MS   5 /* Two changes within it travel in one status. */
+
+static enum ha_member_state member_state(const struct ha *ha)
+{
+    const struct pg_facts *facts = &ha->facts;
+
+    if (ha->initdb_failed) {
+        return HA_STATE_INITDB_FAILED;
+    }
+    switch (ha->action.kind) {
+    case PG_ACTION_INITDB:
+        return HA_STATE_INITDB;
+    case PG_ACTION_CLONE:
+        return HA_STATE_CREATING_REPLICA;
+    case PG_ACTION_NONE:
+    case PG_ACTION_START_STANDBY:
+    case PG_ACTION_START_PRIMARY:
+    case PG_ACTION_PROMOTE:
+    case PG_ACTION_FOLLOW:
+    case PG_ACTION_CUT:
+    case PG_ACTION_STOP:
+    case PG_ACTION_CHECKPOINT:
+    case PG_ACTION_REWIND:
+    case PG_ACTION_RELOAD:
+    case PG_ACTION_BOOTSTRAP_SQL:
+        break;
+    }
+    if (ha->restart_wanted && facts->run != PG_RUN_UP) {
+        return HA_STATE_RESTARTING;
+    }
+    switch (facts->run) {
+    case PG_RUN_UP:
+        return HA_STATE_RUNNING;
+    case PG_RUN_STARTING:
+        return HA_STATE_STARTING;
+    case PG_RUN_STOPPING:
+        return HA_STATE_STOPPING;
+    case PG_RUN_DYING:
+        return HA_STATE_CRASHED;
+    case PG_RUN_UNKNOWN:
+    case PG_RUN_STOPPED:
+        break;
+    }
+    if (ha->failed_kind == PG_ACTION_START_STANDBY || ha->failed_kind == PG_ACTION_START_PRIMARY) {
+        return HA_STATE_START_FAILED;
+    }
+    return facts->crashed ? HA_STATE_CRASHED : HA_STATE_STOPPED;
+}
+
+enum ha_member_role member_role_now(const struct ha *ha)
+{
+    const struct pg_facts *facts = &ha->facts;
+
+    if (ha->settings.witness) {
+        return HA_ROLE_WITNESS;
+    }
+    if (facts->data == PG_DATA_EMPTY || facts->data == PG_DATA_UNKNOWN ||
+        facts->data == PG_DATA_PARTIAL) {
+        return HA_ROLE_UNINITIALIZED;
+    }
+    if (ha->action.kind == PG_ACTION_PROMOTE) {
+        return HA_ROLE_PROMOTED;
+    }
+    if (facts->run == PG_RUN_UP && facts->writable_start && !facts->in_recovery) {
+        return HA_ROLE_PRIMARY;
+    }
+    if (facts->run == PG_RUN_STOPPED && ha->cluster.last.node == ha->self) {
+        return HA_ROLE_DEMOTED;
+    }
+    return HA_ROLE_REPLICA;
+}
+
+static uint64_t marker_epoch(const struct ha *ha)
+{
+    return ha->facts.record.marker_epoch;
+}
+
+static void fill_postgres(const struct ha *ha, struct ha_status *status)
+{
+    const struct pg_facts *facts = &ha->facts;
+
+    status->data = facts->data;
+    status->run = facts->run;
+    status->system_identifier = facts->system_identifier;
+    status->writable = facts->run == PG_RUN_UP && !facts->in_recovery && facts->sql_ok;
+    status->writable_epoch = facts->writable_start ? facts->start_epoch : 0;
+    status->in_recovery = facts->in_recovery;
+    status->position = facts->position;
+    status->received_lsn = facts->received_lsn;
+    status->replayed_lsn = facts->replayed_lsn;
+    status->replayed_wall_ms = facts->replayed_wall_ms;
+    status->receiver_running = facts->receiver_running;
+    status->streaming = text_equal(facts->receiver_state, "streaming");
+    status->replay_paused = facts->replay_paused;
+    status->marker_epoch = marker_epoch(ha);
+    status->follows_epoch = facts->conninfo_set ? facts->record.follow_epoch : 0;
+    text_copy_cut(status->progress, sizeof status->progress, facts->progress);
+    status->progressed_ago_ms = time_since(ha->now_ms, facts->progress_ms);
+    status->watchdog_failed = facts->watchdog_failed;
+    status->guard_rings = facts->guard_rings;
+    status->server_version = facts->server_version;
+    status->pending_restart = facts->pending_restart;
+    text_copy_cut(
+        status->pending_restart_reason, sizeof status->pending_restart_reason,
+        facts->pending_restart_reason);
+}
+
+void status_fill(struct ha *ha, struct ha_status *status)
+{
+    const struct ha_settings *settings = &ha->settings;
+
+    *status = (struct ha_status){
+        .start_id = settings->start_id,
+        .member = settings->member,
+        .applied_index = ha->applied_index,
+        .position_checked = ha->raft.position_checked,
+        .suspects_epoch = rounds_suspect(ha) ? ha->cluster.epoch : 0,
+        .silent_ms = rounds_silent_ms(ha),
+        .wait_left_ms = rounds_wait_left(ha),
+        .pledged_epoch = ha->pledged_epoch,
+        .pledged_position = ha->pledged_position,
+        .ready_epoch = ha->ready_epoch,
+        .ready_at = ha->ready_at,
+        .refused_epoch = ha->refused_epoch,
+        .stopped = ha->stopped,
+        .nofailover = settings->nofailover,
+        .failover_priority = settings->failover_priority,
+        .noloadbalance = settings->noloadbalance,
+        .can_bootstrap = settings->can_bootstrap,
+        .leaving = ha->leaving,
+        .failed_epoch = ha->failed_epoch,
+        .state = member_state(ha),
+        .role = member_role_now(ha),
+    };
+    status->member.id = ha->self;
+    status->member.witness = settings->witness;
+    status->member.data_dir_id = ha->facts.record.data_dir_id;
+    /* The pledge of a voter is what is on its disk. */
+    status->log_epoch = ha->cluster.epoch;
+    for (uint32_t i = 0; i < ha->tail_count && ha->tail[i].index <= ha->durable_index; i++) {
+        status->log_epoch = time_max(status->log_epoch, ha->tail[i].epoch);
+    }
+    fill_postgres(ha, status);
+    text_copy_cut(status->why_failed, sizeof status->why_failed, ha->why_failed);
+    text_copy_cut(status->tags, sizeof status->tags, settings->tags);
+    text_copy_cut(status->version, sizeof status->version, PRODUCT_VERSION);
+}
+
+static struct ha_peer *peer_of(struct ha *ha, uint64_t node)
+{
+    struct ha_peer *oldest = &ha->peers[0];
+
+    for (uint32_t i = 0; i < ha->peer_count; i++) {
+        if (ha->peers[i].id == node) {
+            return &ha->peers[i];
+        }
+        if (ha->peers[i].heard_ms < oldest->heard_ms) {
+            oldest = &ha->peers[i];
+        }
+    }
+    if (ha->peer_count < CLUSTER_MEMBERS_MAX) {
+        oldest = &ha->peers[ha->peer_count++];
+    }
+    *oldest = (struct ha_peer){.id = node};
+    return oldest;
+}
+
+void status_receive(struct ha *ha, const struct ha_message *message)
+{
+    struct ha_peer *peer = peer_of(ha, message->from);
+    const struct ha_status *status = &message->status;
+
+    /* An older one that was overtaken says nothing new. */
+    if (peer->heard_ms != 0 && peer->status.start_id == status->start_id &&
+        peer->status.number >= status->number) {
+        return;
+    }
+    peer->heard_ms = ha->now_ms;
+    peer->status = *status;
+    peer->status.member.id = message->from;
+}
+
+/* What moves all the time is no reason to send at once. */
+static bool is_news(const struct ha *ha, const struct ha_status *status)
+{
+    struct ha_status a = *status;
+    struct ha_status b = ha->status_sent;
+    const bool urgent = ha->cluster.phase != CLUSTER_SERVING ||
+                        ha->cluster.request.kind != CLUSTER_REQUEST_NONE ||
+                        ha->stopping_epoch == ha->cluster.epoch;
+
+    a.number = b.number = 0;
+    a.silent_ms = b.silent_ms = 0;
+    a.progressed_ago_ms = b.progressed_ago_ms = 0;
+    a.applied_index = b.applied_index = 0;
+    a.wait_left_ms = a.wait_left_ms == 0 ? 0 : 1; /* That it is over is news. */
+    b.wait_left_ms = b.wait_left_ms == 0 ? 0 : 1;
+    memset(a.progress, 0, sizeof a.progress);
+    memset(b.progress, 0, sizeof b.progress);
+    if (!urgent) {
+        a.position = b.position;
+        a.received_lsn = b.received_lsn;
+        a.replayed_lsn = b.replayed_lsn;
+        a.replayed_wall_ms = b.replayed_wall_ms;
+    }
+    return memcmp(&a, &b, sizeof a) != 0;
+}
+
+void status_tick(struct ha *ha)
+{
+    struct ha_peer *own = peer_of(ha, ha->self);
+    const uint64_t age_ms = time_since(ha->now_ms, ha->status_sent_ms);
+    struct ha_status status;
+
+    status_fill(ha, &status);
+    own->heard_ms = ha->now_ms;
+    own->status = status;
+    if (ha->status_sent_ms != 0 &&
+        age_ms < time_min(STATUS_EVERY_MS, time_max(ha_ttl(ha) / 5, 1)) &&
+        !(age_ms >= STATUS_GAP_MS && is_news(ha, &status))) {
+        return;
+    }
+    status.number = ++ha->status_number;
+    own->status.number = status.number;
+    ha->status_sent = status;
+    ha->status_sent_ms = ha->now_ms;
+    ha_message_new(ha, HA_MESSAGE_STATUS, 0)->status = status;
+}

@@ -1,0 +1,200 @@
+/*
+ * What the Raft leader does besides: keeps the member table, the configuration's first
+ * version, the ttl and Raft's membership, and hands Raft's leadership to the primary.
+ */
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "ha/ha_impl.h"
+
+#define TRANSFER_EVERY_MS   2000
+#define MEMBERSHIP_EVERY_MS 300
+#define REQUEST_PATIENCE_MS 15000
+
+static bool same_member(const struct cluster_member *a, const struct cluster_member *b)
+{
+    return a->data_dir_id == b->data_dir_id && a->witness == b->witness &&
+           a->pg_port == b->pg_port && text_equal(a->name, b->name) &&
+           text_equal(a->pg_host, b->pg_host) && text_equal(a->api_url, b->api_url);
+}
+
+static void keep_members(struct ha *ha)
+{
+    for (uint32_t i = 0; i < ha->raft.member_count; i++) {
+        const uint64_t node = ha->raft.members[i].id;
+        const struct ha_status *status = ha_fresh_status(ha, node);
+        const struct cluster_member *known = cluster_find(&ha->cluster, node);
+        const struct cluster_member *namesake;
+
+        if (status == NULL || (known != NULL && same_member(known, &status->member))) {
+            continue;
+        }
+        namesake = cluster_find_name(&ha->cluster, status->member.name);
+        if (namesake != NULL && namesake->id != node) {
+            ha_note(
+                ha, HA_NOTE_MEMBER_CHANGE, 0, node, "another member is already named \"%s\"",
+                status->member.name);
+            continue;
+        }
+        (void)leader_propose(
+            ha,
+            &(struct command){.kind = COMMAND_MEMBER_SET, .node = node, .member = status->member});
+        return;
+    }
+}
+
+static bool in_raft(const struct ha *ha, uint64_t node)
+{
+    for (uint32_t i = 0; i < ha->raft.member_count; i++) {
+        if (ha->raft.members[i].id == node) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void forget_members(struct ha *ha)
+{
+    if (!ha->raft.membership_settled) {
+        return;
+    }
+    for (uint32_t i = 0; i < CLUSTER_MEMBERS_MAX; i++) {
+        const uint64_t node = ha->cluster.members[i].id;
+
+        if (node != 0 && !in_raft(ha, node) && node != ha->cluster.last.node) {
+            (void)leader_propose(
+                ha, &(struct command){.kind = COMMAND_MEMBER_REMOVE, .node = node});
+            return;
+        }
+    }
+}
+
+/* Rule 15: the membership is changed only by a leader that is itself the serving primary. */
+static void keep_membership(struct ha *ha)
+{
+    if (!ha_is_mine(ha) || ha->cluster.phase != CLUSTER_SERVING ||
+        !lease_holder_runs(&ha->holder, ha->now_ms) || !ha->raft.membership_settled ||
+        time_since(ha->now_ms, ha->membership_ms) < MEMBERSHIP_EVERY_MS) {
+        return;
+    }
+    for (uint32_t i = 0; i < ha->raft.stranger_count; i++) {
+        /* Only an empty store is taken in: one that was removed comes back when it is wiped. */
+        if (ha->raft.strangers[i].empty) {
+            ha->update->add_learner = ha->raft.strangers[i].id;
+            ha->membership_ms = ha->now_ms;
+            ha_note(ha, HA_NOTE_MEMBER_CHANGE, 0, ha->update->add_learner, "joins as a learner");
+            return;
+        }
+    }
+    for (uint32_t i = 0; i < ha->raft.member_count; i++) {
+        if (!ha->raft.members[i].voter && ha->raft.members[i].caught_up) {
+            ha->update->promote_voter = ha->raft.members[i].id;
+            ha->membership_ms = ha->now_ms;
+            ha_note(
+                ha, HA_NOTE_MEMBER_CHANGE, 0, ha->update->promote_voter,
+                "has caught up and gets a vote");
+            return;
+        }
+    }
+}
+
+static void keep_first_config(struct ha *ha)
+{
+    const char *config = ha->settings.initial_config;
+
+    if (ha->cluster.config_version == 0 && config != NULL) {
+        (void)leader_propose(
+            ha, &(struct command){
+                    .kind = COMMAND_CONFIG_SET,
+                    .config = config,
+                    .config_size = (uint32_t)strlen(config),
+                });
+    }
+}
+
+/* Rule 3: by two entries, the new value beside the old and, when the longer has passed, alone. */
+static void keep_ttl(struct ha *ha)
+{
+    const struct cluster *cluster = &ha->cluster;
+    const uint64_t wanted_ms = ha->dynamic.ttl_ms;
+
+    if (cluster->config_version == 0 || wanted_ms == 0) {
+        return;
+    }
+    if (cluster->ttl_other_ms == 0) {
+        if (wanted_ms != cluster->ttl_ms) {
+            (void)leader_propose(
+                ha, &(struct command){.kind = COMMAND_TTL_BESIDE, .ttl_ms = wanted_ms});
+        }
+        return;
+    }
+    if (ha->ttl_index != cluster->ttl_index) {
+        ha->ttl_index = cluster->ttl_index;
+        ha->ttl_seen_ms = ha->now_ms;
+    }
+    /* Before the first epoch there is no lease to outlive anything. */
+    if (cluster->epoch == 0 ||
+        time_since(ha->now_ms, ha->ttl_seen_ms) >= time_lengthen(cluster_ttl_max(cluster))) {
+        (void)leader_propose(
+            ha, &(struct command){.kind = COMMAND_TTL_ALONE, .ttl_ms = cluster->ttl_other_ms});
+    }
+}
+
+/* A request that nobody can carry out is answered, not kept for ever. */
+static void keep_request(struct ha *ha)
+{
+    const struct cluster_request *request = &ha->cluster.request;
+    struct command command = {.kind = COMMAND_REQUEST_CLEAR, .request = *request};
+
+    if (request->kind == CLUSTER_REQUEST_NONE || request->scheduled_wall_ms > ha->wall_ms ||
+        ha->cluster.phase == CLUSTER_GRANTED || ha->handover_ms != 0) {
+        ha->request_id = 0;
+        return;
+    }
+    if (ha->request_id != request->id) {
+        ha->request_id = request->id;
+        ha->request_due_ms = ha->now_ms;
+    }
+    if (time_since(ha->now_ms, ha->request_due_ms) < REQUEST_PATIENCE_MS) {
+        return;
+    }
+    command.node = request->id;
+    command.outcome = (struct cluster_outcome){.id = request->id, .code = 503};
+    text_copy_cut(
+        command.outcome.text, sizeof command.outcome.text,
+        "failed: no candidate could take over in time");
+    (void)leader_propose(ha, &command);
+}
+
+/* The leader holds the lease: fewer nodes that matter at a time. */
+static void keep_leadership(struct ha *ha)
+{
+    const uint64_t primary = cluster_grantee(&ha->cluster);
+    const struct ha_status *status = ha_fresh_status(ha, primary);
+
+    if (ha->cluster.phase != CLUSTER_SERVING || primary == ha->self || status == NULL ||
+        !ha_is_voter(ha, primary) || !status->position_checked || status->leaving ||
+        status->suspects_epoch == ha->cluster.epoch ||
+        time_since(ha->now_ms, ha->transfer_ms) < TRANSFER_EVERY_MS) {
+        return;
+    }
+    ha->transfer_ms = ha->now_ms;
+    ha->update->transfer_to = primary;
+    ha_note(ha, HA_NOTE_TRANSFER, ha->cluster.epoch, primary, "\"%s\"", ha_name(ha, primary));
+}
+
+void upkeep_tick(struct ha *ha)
+{
+    if (!ha_settled(ha)) {
+        return;
+    }
+    keep_first_config(ha);
+    keep_ttl(ha);
+    keep_members(ha);
+    forget_members(ha);
+    keep_membership(ha);
+    keep_request(ha);
+    keep_leadership(ha);
+}
