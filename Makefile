@@ -111,8 +111,8 @@ ALL_LDFLAGS = -pthread -Wl,--as-needed $(CFLAGS_$(MODE)) $(LDFLAGS_$(MODE)) $(CF
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all build-all deps unit io sim e2e check demo demo-stop fmt fmt-check includes purity \
-	tidy clean install help
+.PHONY: all build-all deps unit io sim e2e check demo demo-stop docs fmt fmt-check includes \
+	purity tidy clean install help
 
 # The programs: pgbaton, pgbaton-guard, pgbatonctl.
 all: $(LIBS) $(PROGRAMS)
@@ -155,6 +155,10 @@ demo:
 # End what `make demo` began.
 demo-stop:
 	@tests/demo.sh stop
+
+# Write conf/pgbaton.yaml anew from the list of keys.
+docs: $(OUT)/tests/io/test_conf_load_sys
+	@REWRITE=1 tests/run-tests.sh 60 $<
 
 # Format all C files in place.
 fmt:

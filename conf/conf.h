@@ -337,7 +337,7 @@ enum conf_check {
  */
 void conf_read(
     struct conf *conf, struct tree *tree, const struct node *root, const char *file,
-    enum conf_check check, struct problems *problems);
+    enum conf_check level, struct problems *problems);
 
 /*
  * The section `postgresql` in effect: cluster-wide (NULL: none) under the node's own;

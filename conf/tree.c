@@ -451,6 +451,7 @@ struct node *tree_copy(struct tree *tree, const struct node *node)
         struct node *copy = NULL;
 
         if (walk.leaving) {
+            ASSERT(into != NULL);
             into = into->parent;
             continue;
         }

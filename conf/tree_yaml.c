@@ -8,6 +8,8 @@
 #include <string.h>
 #include <yaml.h>
 
+#include "base/assert.h"
+
 struct reader {
     struct tree *tree;
     struct node *root;
@@ -153,6 +155,7 @@ static enum status take_event(struct reader *reader, const yaml_event_t *event, 
         return take_begin(reader, event, true, err);
     case YAML_SEQUENCE_END_EVENT:
     case YAML_MAPPING_END_EVENT:
+        ASSERT(reader->into != NULL); /* The parser refuses an end without a beginning. */
         reader->into = reader->into->parent;
         reader->depth--;
         return STATUS_OK;
