@@ -10,9 +10,9 @@
 #include "cli/diff.h"
 #include "cli/edit.h"
 #include "cli/editor_sys.h"
+#include "cli/member.h"
 #include "cli/options_sys.h"
 #include "cli/prompt_sys.h"
-#include "cli/rows.h"
 #include "conf/tree_yaml.h"
 
 #define YAML_BYTES ((size_t)1 << 20)
@@ -332,5 +332,5 @@ int cmd_edit_config(struct ctl *ctl, int argc, char **argv)
     }
     edit_drop_nulls(config);
     edit_sort(config);
-    return edit(ctl, &change, rows_field(cluster, "scope"), config, etag);
+    return edit(ctl, &change, member_field(cluster, "scope"), config, etag);
 }

@@ -4,6 +4,7 @@
 
 #include "cli/cmd.h"
 #include "cli/each.h"
+#include "cli/member.h"
 #include "cli/options_sys.h"
 #include "cli/prompt_sys.h"
 #include "cli/show.h"
@@ -86,7 +87,7 @@ static int send_reinit(
     struct ctl *ctl, const struct node *member, const struct reinit *reinit, bool cancel,
     bool *busy)
 {
-    const char *name = rows_field(member, "name");
+    const char *name = member_field(member, "name");
     struct node *body = tree_map(&ctl->tree);
     const struct ctl_request request = {
         .method = "POST", .path = "/reinitialize", .body = body, .timeout_ms = CTL_ACTION_MS};
@@ -149,8 +150,8 @@ static int wait_for_replica(struct ctl *ctl, const struct node *member)
         }
         ctl->tree = before;
         if (ctl_get_from(ctl, member, "/patroni", &status, &err) == STATUS_OK &&
-            !text_equal(rows_field(status, "state"), "creating replica")) {
-            (void)printf("Reinitialize is completed on: %s\n", rows_field(member, "name"));
+            !text_equal(member_field(status, "state"), "creating replica")) {
+            (void)printf("Reinitialize is completed on: %s\n", member_field(member, "name"));
             return CTL_OK;
         }
     }
@@ -169,9 +170,9 @@ static int select_for_reinit(
     int status = select_members(cluster, names, count, "replica", selection);
 
     for (int i = 0; i < count; i++) {
-        const struct node *member = rows_find_member(cluster, names[i]);
+        const struct node *member = member_find(cluster, names[i]);
 
-        if (member != NULL && !rows_has_role(member, "replica")) {
+        if (member != NULL && !member_has_role(member, "replica")) {
             return ctl_error("member \"%s\" is no replica and is not reinitialized", names[i]);
         }
     }
@@ -268,7 +269,7 @@ static int flush_restart(
             scheduled.members[scheduled.count++] = selection.members[i];
         } else {
             (void)printf(
-                "No scheduled restart for member %s\n", rows_field(selection.members[i], "name"));
+                "No scheduled restart for member %s\n", member_field(selection.members[i], "name"));
         }
     }
     if (scheduled.count == 0) {
@@ -287,7 +288,7 @@ static int flush_switchover(struct ctl *ctl, const struct node *cluster)
     int status = CTL_OK;
 
     if (tree_get(cluster, "scheduled_switchover") == NULL) {
-        (void)printf("No scheduled switchover for cluster %s\n", rows_field(cluster, "scope"));
+        (void)printf("No scheduled switchover for cluster %s\n", member_field(cluster, "scope"));
         return CTL_OK;
     }
     if (ctl_send(ctl, &request, &answer, &err) != STATUS_OK) {

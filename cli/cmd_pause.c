@@ -4,9 +4,9 @@
 #include "base/clock_sys.h"
 #include "base/time.h"
 #include "cli/cmd.h"
+#include "cli/member.h"
 #include "cli/options_sys.h"
 #include "cli/prompt_sys.h"
-#include "cli/rows.h"
 
 #define POLL_SECONDS    0.5
 #define LOOP_WAIT_MS    10000 /* Where the configuration does not say. */
@@ -22,7 +22,7 @@ static uint64_t wait_ms(struct ctl *ctl)
     if (ctl_get(ctl, "/config", &config, NULL, &err) != STATUS_OK) {
         return LOOP_WAIT_MS + 1000;
     }
-    seconds = strtod(rows_field(config, "loop_wait"), NULL);
+    seconds = strtod(member_field(config, "loop_wait"), NULL);
     return seconds > 0 && seconds <= LOOP_WAIT_MAX_S ? (uint64_t)(seconds * 1000) + 1000
                                                      : LOOP_WAIT_MS + 1000;
 }
@@ -42,7 +42,8 @@ static bool all_follow(struct ctl *ctl, const struct node *cluster, bool pause, 
 
         if (ctl_get_from(ctl, member, "/patroni", &status, &err) != STATUS_OK ||
             (node_bool(tree_child(status, "pause"), &paused) && paused) != pause) {
-            text_addf(behind, "%s%s", behind->length == 0 ? "" : ", ", rows_field(member, "name"));
+            text_addf(
+                behind, "%s%s", behind->length == 0 ? "" : ", ", member_field(member, "name"));
         }
     }
     return behind->length == 0;

@@ -4,6 +4,7 @@
 
 #include "base/name.h"
 #include "cli/cmd.h"
+#include "cli/member.h"
 #include "cli/options_sys.h"
 #include "cli/select.h"
 #include "cli/show.h"
@@ -40,9 +41,9 @@ static const struct node *find_for_dsn(
     const struct node *member = members == NULL ? NULL : members->first;
 
     if (name != NULL) {
-        return rows_find_member(cluster, name);
+        return member_find(cluster, name);
     }
-    while (member != NULL && !rows_has_role(member, role)) {
+    while (member != NULL && !member_has_role(member, role)) {
         member = member->next;
     }
     return member;
@@ -64,7 +65,7 @@ int cmd_dsn(struct ctl *ctl, int argc, char **argv)
     const enum options_result result =
         options_parse(argc, argv, specs, ARRAY_SIZE(specs), false, &first);
 
-    if (result != OPTIONS_OK || argc - first > 1 || (role != NULL && !rows_is_role(role))) {
+    if (result != OPTIONS_OK || argc - first > 1 || (role != NULL && !member_is_role(role))) {
         return ctl_usage(usage, result != OPTIONS_HELP);
     }
     if (role != NULL && name != NULL) {
@@ -74,11 +75,12 @@ int cmd_dsn(struct ctl *ctl, int argc, char **argv)
         return ctl_fail(&err);
     }
     member = find_for_dsn(cluster, role == NULL ? "leader" : role, name);
-    if (member == NULL || rows_field(member, "host")[0] == '\0') {
+    if (member == NULL || member_field(member, "host")[0] == '\0') {
         return ctl_error("there is no such member, or its address is not known");
     }
     text_addf(
-        &ctl->text, "host=%s port=%s\n", rows_field(member, "host"), rows_field(member, "port"));
+        &ctl->text, "host=%s port=%s\n", member_field(member, "host"),
+        member_field(member, "port"));
     return ctl_print(ctl);
 }
 
@@ -101,14 +103,14 @@ static bool add_member_version(struct ctl *ctl, const struct node *member)
     struct err err;
     const char *server;
 
-    text_addf(&ctl->text, "%s: ", rows_field(member, "name"));
+    text_addf(&ctl->text, "%s: ", member_field(member, "name"));
     if (ctl_get_from(ctl, member, "/patroni", &status, &err) != STATUS_OK) {
         text_addf(&ctl->text, "could not get the version: %s\n", err.text);
         return false;
     }
-    server = rows_field(status, "server_version");
+    server = member_field(status, "server_version");
     text_addf(
-        &ctl->text, "%s %s", PRODUCT_NAME, rows_field(tree_child(status, "patroni"), "version"));
+        &ctl->text, "%s %s", PRODUCT_NAME, member_field(tree_child(status, "patroni"), "version"));
     if (server[0] != '\0') {
         text_add(&ctl->text, " PostgreSQL ");
         add_server_version(server, &ctl->text);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cli/cmd.h"
+#include "cli/member.h"
 #include "cli/options_sys.h"
 #include "cli/prompt_sys.h"
 #include "cli/schedule.h"
@@ -36,8 +37,8 @@ static uint32_t list_candidates(const struct node *cluster, struct text *out)
 
     text_add(out, "[");
     for (; member != NULL; member = member->next) {
-        if (rows_is_candidate(member)) {
-            text_addf(out, "%s'%s'", count++ == 0 ? "" : ", ", rows_field(member, "name"));
+        if (member_is_candidate(member)) {
+            text_addf(out, "%s'%s'", count++ == 0 ? "" : ", ", member_field(member, "name"));
         }
     }
     text_add(out, "]");
@@ -46,8 +47,8 @@ static uint32_t list_candidates(const struct node *cluster, struct text *out)
 
 static int ask_leader(struct change *change, const struct node *leader)
 {
-    const bool standby = text_equal(rows_field(leader, "role"), "standby_leader");
-    const char *current = rows_field(leader, "name");
+    const bool standby = text_equal(member_field(leader, "role"), "standby_leader");
+    const char *current = member_field(leader, "name");
 
     if (change->leader == NULL && change->force) {
         change->leader = current;
@@ -90,7 +91,7 @@ static int ask_candidate(struct change *change, const struct node *cluster)
 
 static int check_candidate(const struct change *change, const struct node *cluster)
 {
-    const struct node *member = rows_find_member(cluster, change->candidate);
+    const struct node *member = member_find(cluster, change->candidate);
 
     if (change->candidate[0] == '\0') {
         return CTL_OK;
@@ -98,10 +99,10 @@ static int check_candidate(const struct change *change, const struct node *clust
     if (member == NULL) {
         return ctl_error("member \"%s\" does not exist", change->candidate);
     }
-    if (rows_is_leader(member)) {
+    if (member_is_leader(member)) {
         return ctl_error("member \"%s\" is the leader already", change->candidate);
     }
-    if (!rows_is_candidate(member)) {
+    if (!member_is_candidate(member)) {
         return ctl_error("member \"%s\" may not be promoted", change->candidate);
     }
     return CTL_OK;
@@ -109,7 +110,7 @@ static int check_candidate(const struct change *change, const struct node *clust
 
 static bool is_synchronous(const struct node *member)
 {
-    const char *role = rows_field(member, "role");
+    const char *role = member_field(member, "role");
 
     return text_equal(role, "sync_standby") || text_equal(role, "quorum_standby");
 }
@@ -126,7 +127,7 @@ static int confirm_asynchronous(const struct change *change, const struct node *
     for (; member != NULL; member = member->next) {
         synchronous = synchronous || is_synchronous(member);
     }
-    member = rows_find_member(cluster, change->candidate);
+    member = member_find(cluster, change->candidate);
     if (change->planned || change->force || !synchronous || is_synchronous(member)) {
         return CTL_OK;
     }
@@ -183,7 +184,7 @@ static int confirm(const struct change *change, const char *scope, const char *l
 /* Everything that can be known and asked before the request is sent. */
 static int prepare(struct change *change, const struct node *cluster)
 {
-    const struct node *leader = rows_find_leader(cluster);
+    const struct node *leader = member_find_leader(cluster);
     int status;
 
     if (leader == NULL && change->planned) {
@@ -198,7 +199,7 @@ static int prepare(struct change *change, const struct node *cluster)
         return status;
     }
     return confirm(
-        change, rows_field(cluster, "scope"), leader == NULL ? "" : rows_field(leader, "name"));
+        change, member_field(cluster, "scope"), leader == NULL ? "" : member_field(leader, "name"));
 }
 
 /* The answer as a line; a refusal is a failure also of this program. */

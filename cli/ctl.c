@@ -7,7 +7,7 @@
 
 #include "base/assert.h"
 #include "base/name.h"
-#include "cli/rows.h"
+#include "cli/member.h"
 #include "conf/tree_json.h"
 
 #define TREE_BYTES ((size_t)64 << 20) /* Touched only as far as it is used. */
@@ -138,12 +138,12 @@ enum status ctl_get(
 static enum status member_base(
     const struct node *member, char base[NODES_URL_SIZE], struct err *err)
 {
-    const char *api_url = rows_field(member, "api_url");
+    const char *api_url = member_field(member, "api_url");
 
     if (!nodes_base(api_url, NO_SCHEME, NO_PORT, base)) {
         return ERR(
             err, NOT_FOUND, "member \"%s\" has told no address of its API",
-            rows_field(member, "name"));
+            member_field(member, "name"));
     }
     return STATUS_OK;
 }
@@ -161,14 +161,14 @@ enum status ctl_get_from(
 static void learn_nodes(struct ctl *ctl, const struct node *cluster)
 {
     const struct node *members = tree_child(cluster, "members");
-    const struct node *leader = rows_find_leader(cluster);
+    const struct node *leader = member_find_leader(cluster);
     const struct node *member = members == NULL ? NULL : members->first;
 
     for (; member != NULL; member = member->next) {
-        nodes_add(&ctl->nodes, rows_field(member, "api_url"), NO_SCHEME, NO_PORT);
+        nodes_add(&ctl->nodes, member_field(member, "api_url"), NO_SCHEME, NO_PORT);
     }
     if (leader != NULL) {
-        nodes_prefer(&ctl->nodes, rows_field(leader, "api_url"), NO_SCHEME, NO_PORT);
+        nodes_prefer(&ctl->nodes, member_field(leader, "api_url"), NO_SCHEME, NO_PORT);
     }
 }
 
@@ -180,7 +180,7 @@ enum status ctl_cluster(struct ctl *ctl, const char *name, struct node **cluster
     if (status != STATUS_OK) {
         return status;
     }
-    scope = rows_field(*cluster, "scope");
+    scope = member_field(*cluster, "scope");
     name = name == NULL || name[0] == '\0' ? ctl->settings.scope : name;
     if (name[0] != '\0' && !text_equal(name, scope)) {
         return ERR(err, INVALID, "the nodes belong to cluster \"%s\", not \"%s\"", scope, name);

@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "cli/rows.h"
+#include "cli/member.h"
 
 static int report(const struct each_call *call, const char *name, struct client_answer *answer)
 {
@@ -27,7 +27,7 @@ int each_send_one(
     struct ctl *ctl, const struct node *member, const struct each_call *call,
     struct client_answer *answer)
 {
-    const char *name = rows_field(member, "name");
+    const char *name = member_field(member, "name");
     struct err err;
 
     if (ctl_send_to(ctl, member, &call->request, answer, &err) != STATUS_OK) {

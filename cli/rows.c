@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "cli/member.h"
+#include "cli/topology.h"
 
-#define MEMBERS_MAX     256 /* Far above what a cluster can have. */
 #define CELL_SIZE       2048
 #define REASON_MAX      50 /* Longer values of a changed parameter are hidden in tables. */
 #define POSTGRESQL_PORT "5432"
@@ -72,86 +73,6 @@ static bool is_boxed(enum rows_form form)
     return form == ROWS_PRETTY || form == ROWS_TOPOLOGY;
 }
 
-const char *rows_field(const struct node *member, const char *key)
-{
-    const char *text = node_text(tree_child(member, key));
-
-    return text == NULL ? "" : text;
-}
-
-bool rows_is_leader(const struct node *member)
-{
-    const char *role = rows_field(member, "role");
-
-    return text_equal(role, "leader") || text_equal(role, "standby_leader");
-}
-
-const struct node *rows_find_leader(const struct node *cluster)
-{
-    const struct node *members = tree_child(cluster, "members");
-    const struct node *member = members == NULL ? NULL : members->first;
-
-    while (member != NULL && !rows_is_leader(member)) {
-        member = member->next;
-    }
-    return member;
-}
-
-const struct node *rows_find_member(const struct node *cluster, const char *name)
-{
-    const struct node *members = tree_child(cluster, "members");
-    const struct node *member = members == NULL ? NULL : members->first;
-
-    while (member != NULL && !text_equal(rows_field(member, "name"), name)) {
-        member = member->next;
-    }
-    return member;
-}
-
-bool rows_is_role(const char *role)
-{
-    static const char *const roles[] = {
-        "leader", "primary", "standby-leader", "replica", "standby", "any",
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
-        if (text_equal(role, roles[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool rows_has_role(const struct node *member, const char *role)
-{
-    const char *has = rows_field(member, "role");
-
-    if (text_equal(role, "any")) {
-        return true;
-    }
-    if (text_equal(role, "leader")) {
-        return rows_is_leader(member);
-    }
-    if (text_equal(role, "primary")) {
-        return text_equal(has, "leader");
-    }
-    if (text_equal(role, "standby-leader")) {
-        return text_equal(has, "standby_leader");
-    }
-    ASSERT(text_equal(role, "replica") || text_equal(role, "standby"));
-    return !rows_is_leader(member) && !text_equal(has, "witness");
-}
-
-bool rows_is_candidate(const struct node *member)
-{
-    bool nofailover = false;
-
-    if (rows_is_leader(member) || text_equal(rows_field(member, "role"), "witness")) {
-        return false;
-    }
-    return !node_bool(tree_get(member, "tags.nofailover"), &nofailover) || !nofailover;
-}
-
 /* "sync_standby" as "Sync Standby". */
 static void add_role(const char *role, struct text *out)
 {
@@ -167,17 +88,17 @@ static void add_role(const char *role, struct text *out)
 
 static bool has_plain_port(const struct node *member)
 {
-    const char *port = rows_field(member, "port");
+    const char *port = member_field(member, "port");
 
     return port[0] == '\0' || text_equal(port, POSTGRESQL_PORT);
 }
 
 static bool shares_host(const struct node *member)
 {
-    const char *host = rows_field(member, "host");
+    const char *host = member_field(member, "host");
 
     for (const struct node *other = member->next; other != NULL; other = other->next) {
-        if (host[0] != '\0' && text_equal(host, rows_field(other, "host"))) {
+        if (host[0] != '\0' && text_equal(host, member_field(other, "host"))) {
             return true;
         }
     }
@@ -206,14 +127,14 @@ static void put(
 
 static void put_host(struct tree *tree, struct node *row, const struct node *member, bool with_port)
 {
-    const char *host = rows_field(member, "host");
+    const char *host = member_field(member, "host");
     char cell[CELL_SIZE];
     struct text text;
 
     text_init(&text, cell, sizeof cell);
     text_add(&text, host);
     if (with_port && host[0] != '\0') {
-        text_addf(&text, ":%s", rows_field(member, "port"));
+        text_addf(&text, ":%s", member_field(member, "port"));
     }
     put(tree, row, "Host", NODE_STRING, cell);
 }
@@ -250,8 +171,8 @@ static void put_reason(
         return;
     }
     for (const struct node *reason = reasons->first; reason != NULL; reason = reason->next) {
-        const char *old_value = rows_field(reason, "old_value");
-        const char *new_value = rows_field(reason, "new_value");
+        const char *old_value = member_field(reason, "old_value");
+        const char *new_value = member_field(reason, "new_value");
 
         text_addf(&text, "%s%s: ", text.length == 0 ? "" : "\n", reason->key);
         if (is_boxed(form) && strlen(old_value) + strlen(new_value) + 2 > REASON_MAX) {
@@ -266,12 +187,12 @@ static void put_reason(
 static void put_scheduled_restart(struct tree *tree, struct node *row, const struct node *member)
 {
     const struct node *restart = tree_child(member, "scheduled_restart");
-    const char *version = rows_field(restart, "postgres_version");
+    const char *version = member_field(restart, "postgres_version");
     char cell[CELL_SIZE];
     struct text text;
 
     text_init(&text, cell, sizeof cell);
-    text_add(&text, rows_field(restart, "schedule"));
+    text_add(&text, member_field(restart, "schedule"));
     if (version[0] != '\0') {
         text_addf(&text, " if version < %s", version);
     }
@@ -286,7 +207,7 @@ static void put_rings(struct tree *tree, struct node *row, const struct node *me
     struct text text;
 
     if (rings == NULL || rings->kind != NODE_LIST) {
-        put(tree, row, "Rings", NODE_STRING, rows_field(member, "rings"));
+        put(tree, row, "Rings", NODE_STRING, member_field(member, "rings"));
         return;
     }
     text_init(&text, cell, sizeof cell);
@@ -325,7 +246,7 @@ static void put_name(struct tree *tree, struct node *row, const struct node *mem
     for (uint32_t i = 1; i < level; i++) {
         text_add(&text, "  ");
     }
-    text_addf(&text, "%s%s", level > 0 ? "+ " : "", rows_field(member, "name"));
+    text_addf(&text, "%s%s", level > 0 ? "+ " : "", member_field(member, "name"));
     put(tree, row, "Member", NODE_STRING, cell);
 }
 
@@ -341,168 +262,36 @@ static struct node *member_row(
         return NULL;
     }
     text_init(&text, role, sizeof role);
-    add_role(rows_field(member, "role"), &text);
+    add_role(member_field(member, "role"), &text);
 
-    put(tree, row, "Cluster", NODE_STRING, rows_field(cluster, "scope"));
+    put(tree, row, "Cluster", NODE_STRING, member_field(cluster, "scope"));
     put_name(tree, row, member, level);
     put_host(tree, row, member, ports_matter(member->parent));
     put(tree, row, "Role", NODE_STRING, role);
-    put(tree, row, "State", NODE_STRING, rows_field(member, "state"));
-    put(tree, row, "TL", NODE_INT, rows_field(member, "timeline"));
-    put(tree, row, "Receive LSN", NODE_STRING, rows_field(member, "receive_lsn"));
+    put(tree, row, "State", NODE_STRING, member_field(member, "state"));
+    put(tree, row, "TL", NODE_INT, member_field(member, "timeline"));
+    put(tree, row, "Receive LSN", NODE_STRING, member_field(member, "receive_lsn"));
     put_lag(tree, row, "Receive Lag", member, "receive_lag");
-    put(tree, row, "Replay LSN", NODE_STRING, rows_field(member, "replay_lsn"));
+    put(tree, row, "Replay LSN", NODE_STRING, member_field(member, "replay_lsn"));
     put_lag(tree, row, "Replay Lag", member, "replay_lag");
     put_extras(tree, row, member, form);
     return row;
 }
 
-/* Members by name, at most MEMBERS_MAX; returns how many. */
-static uint32_t sort_members(const struct node *members, const struct node *sorted[])
-{
-    uint32_t count = 0;
-    const struct node *member = members->first;
-
-    for (; member != NULL && count < MEMBERS_MAX; member = member->next) {
-        uint32_t place = count++;
-
-        while (place > 0 &&
-               strcmp(rows_field(sorted[place - 1], "name"), rows_field(member, "name")) > 0) {
-            sorted[place] = sorted[place - 1];
-            place--;
-        }
-        sorted[place] = member;
-    }
-    return count;
-}
-
-/* Where the members stand in the tree; all arrays are in the order of the names. */
-struct topology {
-    const struct node *members[MEMBERS_MAX];
-    uint32_t parents[MEMBERS_MAX]; /* Index of the member above; MEMBERS_MAX: at the top. */
-    uint32_t levels[MEMBERS_MAX];
-    bool placed[MEMBERS_MAX];
-    uint32_t count;
-};
-
-/* A replica hangs below the replica its tag names, else below the leader. */
-static uint32_t find_parent(const struct topology *topology, uint32_t child)
-{
-    const char *upstream = node_text(tree_get(topology->members[child], "tags.replicatefrom"));
-    uint32_t leader = MEMBERS_MAX;
-
-    if (rows_is_leader(topology->members[child])) {
-        return MEMBERS_MAX;
-    }
-    for (uint32_t i = 0; i < topology->count; i++) {
-        if (rows_is_leader(topology->members[i])) {
-            leader = i;
-        } else if (
-            i != child && upstream != NULL &&
-            text_equal(rows_field(topology->members[i], "name"), upstream)) {
-            return i;
-        }
-    }
-    return leader;
-}
-
-/* The next member that was not placed and hangs below `parent`, by name; count if none. */
-static uint32_t next_child(const struct topology *topology, uint32_t parent)
-{
-    uint32_t i = 0;
-
-    while (i < topology->count && (topology->placed[i] || topology->parents[i] != parent)) {
-        i++;
-    }
-    return i;
-}
-
-/* The next to start from: the leader, else one at the top, else one of a circle of tags. */
-static uint32_t next_root(const struct topology *topology)
-{
-    uint32_t found = topology->count;
-
-    for (uint32_t i = topology->count; i-- > 0;) {
-        if (topology->placed[i]) {
-            continue;
-        }
-        if (rows_is_leader(topology->members[i])) {
-            return i;
-        }
-        if (found == topology->count || topology->parents[i] == MEMBERS_MAX ||
-            topology->parents[found] != MEMBERS_MAX) {
-            found = i;
-        }
-    }
-    return found;
-}
-
-static void place_member(
-    struct tree *tree, struct node *rows, const struct node *cluster, struct topology *topology,
-    uint32_t index)
-{
-    topology->placed[index] = true;
-    tree_append(
-        rows, member_row(
-                  tree, cluster, topology->members[index], topology->levels[index], ROWS_TOPOLOGY));
-}
-
-/* Depth first; the way back up is in `parents`, so no stack is needed. */
-static void place_tree(
-    struct tree *tree, struct node *rows, const struct node *cluster, struct topology *topology,
-    uint32_t root)
-{
-    uint32_t at = root;
-
-    topology->levels[root] = rows_is_leader(topology->members[root]) ? 0 : 1;
-    place_member(tree, rows, cluster, topology, root);
-    for (;;) {
-        const uint32_t child = next_child(topology, at);
-
-        if (child < topology->count) {
-            topology->levels[child] = topology->levels[at] + 1;
-            place_member(tree, rows, cluster, topology, child);
-            at = child;
-        } else if (at == root) {
-            return;
-        } else {
-            at = topology->parents[at];
-        }
-    }
-}
-
-static void add_topology(
-    struct tree *tree, struct node *rows, const struct node *cluster, const struct node *members)
-{
-    struct topology topology = {0};
-    uint32_t root;
-
-    topology.count = sort_members(members, topology.members);
-    for (uint32_t i = 0; i < topology.count; i++) {
-        topology.parents[i] = find_parent(&topology, i);
-    }
-    while ((root = next_root(&topology)) < topology.count) {
-        place_tree(tree, rows, cluster, &topology, root);
-    }
-}
-
 struct node *rows_members(struct tree *tree, const struct node *cluster, enum rows_form form)
 {
     const struct node *members = tree_child(cluster, "members");
-    const struct node *sorted[MEMBERS_MAX];
+    struct topology_place places[TOPOLOGY_MEMBERS_MAX];
     struct node *rows = tree_list(tree);
     uint32_t count;
 
     if (rows == NULL || members == NULL || members->kind != NODE_LIST) {
         return rows;
     }
-    if (form == ROWS_TOPOLOGY) {
-        add_topology(tree, rows, cluster, members);
-        return rows;
-    }
-    count = sort_members(members, sorted);
+    count = form == ROWS_TOPOLOGY ? topology_by_tree(members, places)
+                                  : topology_by_name(members, places);
     for (uint32_t i = 0; i < count; i++) {
-        tree_append(rows, member_row(tree, cluster, sorted[i], 0, form));
+        tree_append(rows, member_row(tree, cluster, places[i].member, places[i].level, form));
     }
     return rows;
 }
@@ -685,14 +474,14 @@ void rows_header(const struct node *cluster, struct text *out)
     } else if (identifier[0] == '\0') {
         identifier = "initializing";
     }
-    text_addf(out, " Cluster: %s (%s) ", rows_field(cluster, "scope"), identifier);
+    text_addf(out, " Cluster: %s (%s) ", member_field(cluster, "scope"), identifier);
 }
 
 void rows_footer(const struct node *cluster, struct text *out)
 {
     const struct node *switchover = tree_child(cluster, "scheduled_switchover");
-    const char *from = rows_field(switchover, "from");
-    const char *to = rows_field(switchover, "to");
+    const char *from = member_field(switchover, "from");
+    const char *to = member_field(switchover, "to");
     bool pause = false;
 
     if (node_bool(tree_child(cluster, "pause"), &pause) && pause) {
@@ -701,7 +490,7 @@ void rows_footer(const struct node *cluster, struct text *out)
     if (switchover == NULL || switchover->kind != NODE_MAP) {
         return;
     }
-    text_addf(out, " Switchover scheduled at: %s\n", rows_field(switchover, "at"));
+    text_addf(out, " Switchover scheduled at: %s\n", member_field(switchover, "at"));
     if (from[0] != '\0') {
         text_addf(out, "%24s: %s\n", "from", from);
     }

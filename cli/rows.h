@@ -57,25 +57,4 @@ void rows_header(const struct node *cluster, struct text *out);
 /* Pause and the scheduled switchover, as lines below the table; nothing in peace. */
 void rows_footer(const struct node *cluster, struct text *out);
 
-/* The text of a member's field, "" if it has none. */
-const char *rows_field(const struct node *member, const char *key);
-
-/* True for the roles of the holder of the lease. */
-bool rows_is_leader(const struct node *member);
-
-/* The member that holds the lease; NULL if nobody does. */
-const struct node *rows_find_leader(const struct node *cluster);
-
-/* The member of that name; NULL if there is none. */
-const struct node *rows_find_member(const struct node *cluster, const char *name);
-
-/* True for leader, primary, standby-leader, replica, standby, any. */
-bool rows_is_role(const char *role);
-
-/* Whether the member plays a role a user named: one of those above. */
-bool rows_has_role(const struct node *member, const char *role);
-
-/* True if the member may be promoted: not the leader, no witness, no `nofailover` tag. */
-bool rows_is_candidate(const struct node *member);
-
 #endif

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import socket
+import ssl
 import subprocess
 import threading
 
@@ -46,6 +47,7 @@ class Node:
                     return  # The connection ends without an answer.
                 data = (content if isinstance(content, str) else json.dumps(content)).encode()
                 self.send_response(code)
+                self.send_header("Content-Length", str(len(data)))
                 for name, value in headers:
                     self.send_header(name, value)
                 self.end_headers()
@@ -625,3 +627,63 @@ def test_credentials_are_sent(cluster):
     give_config(cluster)
     well(cluster.ctl("edit-config", "-s", "ttl=20", "--force"))
     assert cluster["n1"].requests[-1]["headers"]["Authorization"] == "Basic dTpzZWNyZXQ="
+
+
+def make_certificate(folder, name):
+    """A self-signed certificate for this machine's loopback address, and its key."""
+    cert, key = folder / f"{name}.crt", folder / f"{name}.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "2", "-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True, timeout=30)
+    return cert, key
+
+
+def secure(cluster, server, client=None):
+    """Lets all nodes speak TLS with `server`'s certificate; asks for `client`'s if given."""
+    for node in cluster.nodes.values():
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*server)
+        if client:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(client[0])
+        node.server.socket = context.wrap_socket(node.server.socket, server_side=True)
+        node.url = node.url.replace("http:", "https:")
+    for member in cluster.view["members"]:
+        member["api_url"] = member["api_url"].replace("http:", "https:")
+
+
+def test_certificates_are_checked_unless_that_is_switched_off(cluster):
+    server = make_certificate(cluster.folder, "server")
+    other = make_certificate(cluster.folder, "other")
+    secure(cluster, server)
+    hosts = f"ctl:\n  hosts: {cluster['n1'].url}\n"
+    cluster.settings.write_text(hosts)
+    refused(cluster.ctl("list"), "Error: ")
+    assert well(cluster.ctl("-k", "list")) == TABLE
+    cluster.settings.write_text(f"{hosts}  cacert: {other[0]}\n")
+    refused(cluster.ctl("list"), "Error: ")
+    cluster.settings.write_text(f"{hosts}  cacert: {server[0]}\n")
+    assert well(cluster.ctl("list")) == TABLE
+    cluster.settings.write_text(f"{hosts}  insecure: on\n")
+    assert well(cluster.ctl("list")) == TABLE
+
+
+def test_a_certificate_of_our_own_is_shown_to_nodes_that_ask(cluster):
+    server = make_certificate(cluster.folder, "server")
+    client = make_certificate(cluster.folder, "client")
+    secure(cluster, server, client)
+    hosts = f"ctl:\n  hosts: {cluster['n1'].url}\n  cacert: {server[0]}\n"
+    cluster.settings.write_text(hosts)
+    refused(cluster.ctl("list"), "Error: ")
+    cluster.settings.write_text(f"{hosts}  certfile: {client[0]}\n  keyfile: {client[1]}\n")
+    assert well(cluster.ctl("list")) == TABLE
+
+
+def test_our_own_certificate_means_that_nodes_speak_tls(cluster):
+    server = make_certificate(cluster.folder, "server")
+    secure(cluster, server)
+    cluster.settings.write_text(
+        f"restapi:\n  connect_address: 127.0.0.1:{cluster['n1'].port}\n"
+        f"  certfile: {server[0]}\n  cafile: {server[0]}\n")
+    assert well(cluster.ctl("list")) == TABLE

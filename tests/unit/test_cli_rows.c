@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/member.h"
 #include "conf/tree_json.h"
 #include "tests/lib/test.h"
 
@@ -211,7 +212,7 @@ static const char *names_of(struct fixture *fixture, const char *json)
 
     text_init(&text, fixture->out, sizeof fixture->out);
     for (const struct node *row = rows->first; row != NULL; row = row->next) {
-        text_addf(&text, "%s\n", rows_field(row, "Member"));
+        text_addf(&text, "%s\n", member_field(row, "Member"));
     }
     return fixture->out;
 }
@@ -380,40 +381,6 @@ static void test_history_is_a_table_with_blanks_for_what_is_missing(void **state
                       "------+------------+\n");
 }
 
-static void test_roles_users_name_match_roles_members_have(void **state)
-{
-    static const struct {
-        const char *asked;
-        const char *member;
-        bool want;
-    } cases[] = {
-        {"leader",         "leader",         true },
-        {"leader",         "standby_leader", true },
-        {"leader",         "replica",        false},
-        {"primary",        "leader",         true },
-        {"primary",        "standby_leader", false},
-        {"standby-leader", "standby_leader", true },
-        {"standby-leader", "leader",         false},
-        {"replica",        "sync_standby",   true },
-        {"standby",        "quorum_standby", true },
-        {"replica",        "leader",         false},
-        {"replica",        "witness",        false},
-        {"any",            "witness",        true },
-    };
-    struct fixture *fixture = *state;
-
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct node *member = NULL;
-
-        tree_init(&fixture->tree, fixture->memory, sizeof fixture->memory);
-        member = tree_map(&fixture->tree);
-        tree_put(&fixture->tree, member, "role", tree_string(&fixture->tree, cases[i].member));
-        assert_true(rows_is_role(cases[i].asked));
-        assert_int_equal(rows_has_role(member, cases[i].asked), cases[i].want);
-    }
-    assert_false(rows_is_role("master of the house"));
-}
-
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -428,7 +395,6 @@ int main(void)
         cmocka_unit_test(test_header_tells_of_a_cluster_without_data),
         cmocka_unit_test(test_tags_that_read_as_something_else_are_quoted),
         cmocka_unit_test(test_history_is_a_table_with_blanks_for_what_is_missing),
-        cmocka_unit_test(test_roles_users_name_match_roles_members_have),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
