@@ -323,7 +323,8 @@ static void test_the_node_s_postgresql_stands_over_the_cluster_s(void **state)
         "postgresql: {listen: 'h:1', connect_address: 'h:1', data_dir: /d, " USERS ",\n"
         " use_slots: false, parameters: {work_mem: 8MB}, pg_hba: [local], database: mine}");
     const struct node *cluster = settings_parse(
-        settings, "{listen: 'x:9', data_dir: /x, use_slots: true, use_pg_rewind: true,\n"
+        settings, "{listen: 'x:9', data_dir: /x, pgpass: /x, proxy_address: 'x:9', use_slots: "
+                  "true, use_pg_rewind: true,\n"
                   " parameters: {work_mem: 4MB, max_connections: 50}, pg_hba: [a, b],\n"
                   " pg_ctl_timeout: 90, authentication: {superuser: {username: evil}}}");
     struct conf_postgresql postgresql;
@@ -334,6 +335,9 @@ static void test_the_node_s_postgresql_stands_over_the_cluster_s(void **state)
     assert_string_equal(postgresql.listen.host, "h");
     assert_string_equal(postgresql.data_dir, "/d");
     assert_string_equal(postgresql.superuser.username, "postgres");
+    /* Not even where the node says nothing. */
+    assert_null(postgresql.pgpass);
+    assert_string_equal(postgresql.proxy_address.host, "");
     assert_string_equal(postgresql.database, "mine");
     assert_true(postgresql.use_slots); /* Counts in the cluster-wide settings only. */
     assert_true(postgresql.use_pg_rewind);

@@ -92,6 +92,28 @@ static void test_a_wrong_value_is_an_error_and_its_default(void **state)
     }
 }
 
+static void test_both_ends_of_a_range_are_inside(void **state)
+{
+    static const struct {
+        const char *yaml;
+        int64_t ttl_ms;
+        int64_t node_count;
+    } cases[] = {
+        {"{ttl: 1, synchronous_node_count: 1}",     1000,     1},
+        {"{ttl: 86400, synchronous_node_count: 8}", 86400000, 8},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct settings *settings = settings_new();
+        const struct conf_dynamic dynamic = read_yaml(settings, cases[i].yaml);
+
+        settings_assert_counts(settings, 0, 0);
+        assert_int_equal(dynamic.ttl_ms, cases[i].ttl_ms);
+        assert_int_equal(dynamic.synchronous_node_count, cases[i].node_count);
+    }
+}
+
 static void test_validate_is_false_only_for_errors(void **state)
 {
     struct settings *settings = settings_new();
@@ -210,6 +232,7 @@ int main(void)
         cmocka_unit_test(test_nothing_gives_the_defaults),
         cmocka_unit_test(test_values_with_fractions_and_units),
         cmocka_unit_test(test_a_wrong_value_is_an_error_and_its_default),
+        cmocka_unit_test(test_both_ends_of_a_range_are_inside),
         cmocka_unit_test(test_validate_is_false_only_for_errors),
         cmocka_unit_test(test_old_names_count_where_the_new_one_is_absent),
         cmocka_unit_test(test_slots_are_what_patroni_takes_them_for),
