@@ -23,7 +23,7 @@
 #define CLUSTER_URL_SIZE     160
 #define CLUSTER_HOST_SIZE    128
 #define CLUSTER_REASON_SIZE  120
-#define CLUSTER_CONFIG_SIZE  (48u * 1024)
+#define CLUSTER_CONFIG_SIZE  49152u
 
 /* What the membership of the cluster says of one node. Raft's own membership is apart. */
 struct cluster_member {
