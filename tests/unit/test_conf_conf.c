@@ -114,6 +114,12 @@ static void test_wrong_values_are_refused_with_place_and_reason(void **state)
         {NAMES RAFT POSTGRESQL "restapi: {listen: '0.0.0.0:8008', connect_address: '0.0.0.0:8008'}",
          "restapi.connect_address: \"0.0.0.0\" is no address to connect to"                                                                                       },
         {NAMES RAFT POSTGRESQL
+         "restapi: {listen: '10.0.0.9:5432', connect_address: '10.0.0.1:8008'}",            "port 5432 is also that of restapi.listen"                   },
+        {NAMES POSTGRESQL "restapi: {listen: '10.0.0.1:8008', connect_address: 'h:8008'}\n"
+                          "raft: {self_addr: 'a:1', bind_addr: '*:8008', password: s}",     "port 8008 is also that of raft.bind_addr"                   },
+        {NAMES POSTGRESQL "restapi: {listen: 'h:8008', connect_address: 'h:8008'}\n"
+                          "raft: {self_addr: 'h:8008', password: s}",                       "port 8008 is also that of raft.bind_addr"                   },
+        {NAMES RAFT POSTGRESQL
          "restapi: {listen: '0.0.0.0:5432', connect_address: '10.0.0.1:8008'}",             "port 5432 is also that of restapi.listen"                   },
         {NAMES RAFT POSTGRESQL "restapi: {listen: '0.0.0.0:8008', connect_address: '10.0.0.1'}",
          "give host:port"                                                                                                                                         },
