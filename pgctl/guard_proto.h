@@ -2,8 +2,8 @@
  * pgctl/guard_proto.h - what the daemon and the guard say to each other, as structs and as bytes.
  *
  * Pure. One stream socket, requests from the daemon, facts from the guard. Each request carries
- * a number; its ACK or REFUSED carries it back, in the order in which things happened. A STATUS
- * comes after HELLO, when asked for, and whenever anything in it but the deadline has changed.
+ * a number; its ACK or REFUSED carries it back. A STATUS comes after HELLO, when asked for, and
+ * whenever anything in it but the deadline has changed; if a request changed it, before the answer.
  *
  * The guard outlives the daemon, so a new daemon talks to an old guard: fields are only ever
  * appended, a longer body is read as far as it is known, and GUARD_VERSION changes only when

@@ -8,7 +8,8 @@
  * status that comes with the next connection tells what became of it (start_id, armed_epoch).
  *
  * The socket's buffer holds hundreds of renewals. If even that is full the guard does not run;
- * the connection is dropped, which the owner sees as going down.
+ * the connection is dropped, which the owner sees as going down. The process must ignore SIGPIPE,
+ * as every user of libuv's streams.
  */
 #ifndef PGBATON_PGCTL_GUARD_UV_H
 #define PGBATON_PGCTL_GUARD_UV_H

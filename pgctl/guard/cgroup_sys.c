@@ -1,10 +1,14 @@
 #include "pgctl/guard/cgroup_sys.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -50,6 +54,41 @@ static bool find_own(char *path, size_t size)
     return found;
 }
 
+/* Removes what guards left behind that were killed, as far as it is empty. */
+static void remove_stale(const char *parent)
+{
+    static const char prefix[] = PRODUCT_NAME "-";
+    DIR *dir = opendir(parent);
+    const struct dirent *entry;
+
+    if (dir == NULL) {
+        return;
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        char *end;
+        long pid;
+
+        if (!text_starts_with(entry->d_name, prefix)) {
+            continue;
+        }
+        pid = strtol(entry->d_name + sizeof prefix - 1, &end, 10);
+        if (pid > 0 && *end == '\0' && kill((pid_t)pid, 0) == -1 && errno == ESRCH) {
+            (void)unlinkat(dirfd(dir), entry->d_name, AT_REMOVEDIR);
+        }
+    }
+    (void)closedir(dir);
+}
+
+/* A process that was reaped may stay in its cgroup for a moment. */
+static void remove_cgroup(const char *path)
+{
+    const struct timespec moment = {.tv_nsec = 5000000};
+
+    for (int tries = 0; tries < 50 && rmdir(path) == -1 && errno == EBUSY; tries++) {
+        (void)nanosleep(&moment, NULL);
+    }
+}
+
 static int open_below(const char *dir, const char *name)
 {
     char path[PATH_MAX];
@@ -74,6 +113,7 @@ static void forget(struct cgroup *cgroup)
 
 void cgroup_open(struct cgroup *cgroup)
 {
+    char parent[2 * PATH_MAX];
     char mount_point[PATH_MAX];
     char own[PATH_MAX];
     struct text text;
@@ -83,10 +123,12 @@ void cgroup_open(struct cgroup *cgroup)
     if (!find_mount(mount_point, sizeof mount_point) || !find_own(own, sizeof own)) {
         return;
     }
+    text_init(&text, parent, sizeof parent);
+    text_addf(&text, "%s%s", mount_point, text_equal(own, "/") ? "" : own);
+    remove_stale(parent);
+
     text_init(&text, cgroup->path, sizeof cgroup->path);
-    text_addf(
-        &text, "%s%s/" PRODUCT_NAME "-%d", mount_point, text_equal(own, "/") ? "" : own,
-        (int)getpid());
+    text_addf(&text, "%s/" PRODUCT_NAME "-%d", parent, (int)getpid());
     if (text_overflowed(&text) || (mkdir(cgroup->path, 0755) == -1 && errno != EEXIST)) {
         return; /* Not delegated to us, which is the usual case outside of root. */
     }
@@ -94,7 +136,7 @@ void cgroup_open(struct cgroup *cgroup)
     cgroup->kill_fd = open_below(cgroup->path, "cgroup.kill");
     if (cgroup->procs_fd == -1 || cgroup->kill_fd == -1) {
         forget(cgroup);
-        (void)rmdir(cgroup->path);
+        remove_cgroup(cgroup->path);
     }
 }
 
@@ -119,6 +161,6 @@ void cgroup_close(struct cgroup *cgroup)
 {
     if (cgroup->procs_fd != -1) {
         forget(cgroup);
-        (void)rmdir(cgroup->path);
+        remove_cgroup(cgroup->path);
     }
 }

@@ -245,13 +245,17 @@ static void send_status(struct loop *loop, struct link_peer *peer, uint32_t requ
     link_send(peer, loop->bytes, guard_encode(&loop->answer, loop->bytes));
 }
 
-/* ACK, or REFUSED with `detail` behind the reason where there is one. */
+/*
+ * ACK, or REFUSED with `detail` behind the reason where there is one. What the request has changed
+ * is told first, so that the answer finds the daemon with the facts it is about.
+ */
 static void reply(
     struct loop *loop, struct link_peer *peer, uint32_t request, enum guard_type type,
     enum guard_refusal refusal, const char *detail)
 {
     struct text text;
 
+    broadcast_status(loop);
     loop->answer = (struct guard_message){.type = GUARD_ACK, .request = request};
     if (refusal == GUARD_REFUSAL_NONE) {
         loop->answer.ack.request_type = type;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/name.h"
@@ -19,8 +20,6 @@ enum {
     EXIT_USAGE = 2,
     EXIT_ONE_THERE = 3,
 };
-
-extern char **environ;
 
 static const char usage[] =
     "Usage: " GUARD_NAME " --socket=PATH [OPTION...]\n"
@@ -133,6 +132,9 @@ int main(int argc, char **argv)
         return exit_code;
     }
     clean_environment();
+    /* Whatever its caller forgot to mark close-on-exec: neither we nor PostgreSQL may keep it open.
+     */
+    (void)close_range(STDERR_FILENO + 1, ~0U, 0);
     note_open();
     status = loop_open(&loop, &options, &err);
     if (status != STATUS_OK) {

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -69,6 +70,20 @@ static bool read_link(const struct tree *tree, pid_t pid, const char *what, char
     return true;
 }
 
+/* The user of a process; false if it is gone. */
+static bool read_uid(const struct tree *tree, pid_t pid, uid_t *uid)
+{
+    char path[32];
+    struct stat info;
+
+    (void)snprintf(path, sizeof path, "%d", (int)pid);
+    if (fstatat(tree->proc_fd, path, &info, 0) == -1) {
+        return false;
+    }
+    *uid = info.st_uid;
+    return true;
+}
+
 enum status tree_adopt(struct tree *tree, pid_t server_pid, const char *data_dir, struct err *err)
 {
     if (server_pid <= 1 || server_pid == tree->guard_pid) {
@@ -79,7 +94,8 @@ enum status tree_adopt(struct tree *tree, pid_t server_pid, const char *data_dir
             err, INVALID, "process %d cannot be signalled: %s", (int)server_pid, strerror(errno));
     }
     if (!read_link(tree, server_pid, "exe", tree->exe) ||
-        !read_link(tree, server_pid, "cwd", tree->cwd)) {
+        !read_link(tree, server_pid, "cwd", tree->cwd) ||
+        !read_uid(tree, server_pid, &tree->adopted_uid)) {
         return ERR(
             err, INVALID, "process %d cannot be looked at: %s", (int)server_pid, strerror(errno));
     }
@@ -91,6 +107,7 @@ enum status tree_adopt(struct tree *tree, pid_t server_pid, const char *data_dir
     tree->server_pid = server_pid;
     tree->adopted = true;
     tree->adopted_pid = server_pid;
+    tree->reaper_pid = 1;
     return STATUS_OK;
 }
 
@@ -166,21 +183,38 @@ static bool descends_from(const struct tree *tree, const struct process *process
     return false;
 }
 
-static bool shares_directory(const struct tree *tree, pid_t pid)
+/* One on its way out has no program to be known by any more, but may still hold its sockets. */
+static bool is_orphan_ending(const struct tree *tree, const struct process *process)
+{
+    uid_t uid;
+
+    return (process->flags & FLAG_EXITING) != 0 && process->parent == tree->reaper_pid &&
+           read_uid(tree, process->pid, &uid) && uid == tree->adopted_uid;
+}
+
+/* What runs the program of the adopted postmaster where that one ran. */
+static bool is_orphan(struct tree *tree, const struct process *process)
 {
     char target[PATH_MAX];
 
-    return read_link(tree, pid, "cwd", target) && text_equal(target, tree->cwd) &&
-           read_link(tree, pid, "exe", target) && text_equal(target, tree->exe);
+    if (!read_link(tree, process->pid, "exe", target)) {
+        return is_orphan_ending(tree, process);
+    }
+    if (!text_equal(target, tree->exe) || !read_link(tree, process->pid, "cwd", target) ||
+        !text_equal(target, tree->cwd)) {
+        return false;
+    }
+    tree->reaper_pid = process->parent;
+    return true;
 }
 
-static bool is_member(const struct tree *tree, const struct process *process)
+static bool is_member(struct tree *tree, const struct process *process)
 {
     if (!tree->adopted) {
         return descends_from(tree, process, tree->guard_pid);
     }
     return process->pid == tree->server_pid || descends_from(tree, process, tree->adopted_pid) ||
-           shares_directory(tree, process->pid);
+           is_orphan(tree, process);
 }
 
 static void visit(struct tree *tree, pid_t pid, bool kill_all, struct tree_count *count)

@@ -25,7 +25,9 @@ struct tree {
     pid_t guard_pid;
     pid_t server_pid; /* Killed first: it is the one that starts others. 0 if it is gone. */
     bool adopted;
-    pid_t adopted_pid;  /* Stays when the adopted postmaster is gone. */
+    pid_t adopted_pid; /* Stays when the adopted postmaster is gone. */
+    uid_t adopted_uid;
+    pid_t reaper_pid;   /* Whose children its orphans become. */
     char exe[PATH_MAX]; /* Of an adopted postmaster. */
     char cwd[PATH_MAX];
     alignas(struct dirent64) char entries[8192]; /* Of /proc, as the kernel writes them. */
