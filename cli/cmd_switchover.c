@@ -215,10 +215,11 @@ static int report(struct ctl *ctl, const struct change *change, struct client_an
         text_addf(&ctl->text, " %s\n", body);
         return ctl_print(ctl);
     }
-    if (strstr(body, "status unknown") != NULL) {
-        return ctl_error("%s result unknown: %ld, %s", name, answer->code, body);
-    }
-    return ctl_error("%s failed, details: %ld, %s", name, answer->code, body);
+    (void)printf(
+        "%s %s: %ld, %s\n", name,
+        strstr(body, "status unknown") != NULL ? "result unknown, details" : "failed, details",
+        answer->code, body);
+    return CTL_FAILED;
 }
 
 static int send_change(struct ctl *ctl, const struct change *change)

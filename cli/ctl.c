@@ -17,6 +17,8 @@
 #define NO_SCHEME "http"
 #define NO_PORT   "8008"
 
+#define URL_SIZE ((size_t)2 * NODES_URL_SIZE)
+
 enum status ctl_create(struct ctl **ctl, struct err *err)
 {
     struct ctl *made = calloc(1, sizeof *made);
@@ -76,12 +78,11 @@ const char *ctl_answer_text(struct client_answer *answer)
     return answer->body;
 }
 
-static enum status join_url(
-    const char *base, const char *path, char url[2 * NODES_URL_SIZE], struct err *err)
+static enum status join_url(const char *base, const char *path, char url[URL_SIZE], struct err *err)
 {
     struct text text;
 
-    text_init(&text, url, 2 * NODES_URL_SIZE);
+    text_init(&text, url, URL_SIZE);
     text_addf(&text, "%s%s", base, path);
     return text_overflowed(&text) ? ERR(err, INVALID, "%s: the address is too long", base)
                                   : STATUS_OK;
@@ -91,7 +92,7 @@ static enum status get_one(
     struct ctl *ctl, const char *base, const char *path, struct node **root, char *etag,
     struct err *err)
 {
-    char url[2 * NODES_URL_SIZE];
+    char url[URL_SIZE];
     const struct client_request request = {.method = "GET", .url = url, .timeout_ms = CTL_QUERY_MS};
     struct client_answer answer = {0};
     enum status status = join_url(base, path, url, err);
@@ -193,7 +194,7 @@ static enum status send_one(
     struct ctl *ctl, const char *base, const struct ctl_request *request, const char *body,
     struct client_answer *answer, struct err *err)
 {
-    char url[2 * NODES_URL_SIZE];
+    char url[URL_SIZE];
     const struct client_request call = {
         .method = request->method,
         .url = url,

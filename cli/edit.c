@@ -72,7 +72,7 @@ static void drop_nulls_of_map(struct node *map)
     }
 }
 
-/* The same node, to be changed; NULL stays NULL. */
+/* The child of `parent` that `node` is, to be changed. */
 static struct node *own(struct node *parent, const struct node *node)
 {
     struct node *child = parent->first;
@@ -97,6 +97,7 @@ static void for_each_map(struct node *root, void (*change)(struct node *map))
         const bool branch = walk.node->kind == NODE_MAP || walk.node->kind == NODE_LIST;
 
         if (walk.leaving) {
+            ASSERT(into != NULL); /* It was entered before. */
             into = into->parent;
         } else if (branch) {
             into = into == NULL ? root : own(into, walk.node);
