@@ -1,0 +1,288 @@
+/*
+ * Random runs of a small cluster. Safety is checked by the cluster itself after every
+ * event; here are the faults, and the demand that all is well when they have stopped.
+ * SEED=n runs that one alone, TRACE=1 prints what happens.
+ */
+#include <stdlib.h>
+
+#include "tests/fake/raft_cluster.h"
+#include "tests/lib/test.h"
+
+#define SEEDS 600
+
+static uint32_t seen_notes[RAFT_NOTE_KINDS];
+
+static struct cluster_node *random_node(struct cluster *cluster)
+{
+    return &cluster->nodes[prng_between(&cluster->prng, 0, cluster->node_count - 1)];
+}
+
+static void draw_weather(struct cluster *cluster)
+{
+    static const struct cluster_weather weathers[] = {
+        {0,  0,  1, 2,   1,  2  },
+        {5,  5,  1, 10,  1,  5  },
+        {20, 10, 1, 150, 1,  20 },
+        {1,  1,  1, 5,   10, 300},
+        {40, 30, 5, 400, 1,  50 },
+    };
+
+    cluster->weather = weathers[prng_between(&cluster->prng, 0, ARRAY_SIZE(weathers) - 1)];
+}
+
+static void draw_partition(struct cluster *cluster)
+{
+    cluster_heal(cluster);
+    for (uint32_t from = 0; from < cluster->node_count; from++) {
+        for (uint32_t to = 0; to < cluster->node_count; to++) {
+            cluster_block(cluster, from, to, prng_chance(&cluster->prng, 25));
+        }
+    }
+}
+
+/* Nobody's loss must be more than one node at a time, or what was decided may be gone. */
+static bool may_lose(struct cluster *cluster)
+{
+    struct cluster_node *leader = cluster_leader(cluster);
+
+    if (leader == NULL || !raft_leader_ready(leader->raft) ||
+        raft_config(leader->raft)->index > raft_commit_index(leader->raft)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < cluster->node_count; i++) {
+        const struct cluster_node *node = &cluster->nodes[i];
+        const struct raft_member *member = raft_config_find(raft_config(leader->raft), node->id);
+
+        if (!node->up || member == NULL || member->kind != RAFT_MEMBER_VOTER ||
+            member->incarnation != raft_incarnation(node->raft)) {
+            return false;
+        }
+    }
+    return raft_config_voter_count(raft_config(leader->raft)) >= 3;
+}
+
+/*
+ * A rolled-back store is found out by the others' memory, so they have to be there, and
+ * the leader has to have told them.
+ */
+static void lose_and_roll_back(struct cluster *cluster, struct cluster_node *node)
+{
+    const uint32_t before = node->notes[RAFT_NOTE_AMNESIA];
+    struct cluster_node *leader;
+    bool shows_less;
+
+    cluster_heal(cluster);
+    cluster->weather = (struct cluster_weather){0, 0, 1, 2, 1, 2};
+    leader = cluster_run_to_leader(cluster, 20000);
+    assert_non_null(leader);
+    cluster_copy_disk(node);
+    if (prng_chance(&cluster->prng, 80)) {
+        cluster_propose(leader);
+    }
+    cluster_run(cluster, 2000);
+    if (!may_lose(cluster) || node->old_disk.hard.incarnation != raft_incarnation(node->raft)) {
+        return;
+    }
+    shows_less = node->disk.hard.term > node->old_disk.hard.term ||
+                 raft_durable_index(node->raft) >
+                     node->old_disk.first_index + node->old_disk.entry_count - 1;
+    cluster_crash(node);
+    cluster_roll_back(node);
+    cluster_start(node);
+    cluster_run(cluster, 3000);
+    assert_int_equal(node->notes[RAFT_NOTE_AMNESIA] - before, shows_less);
+}
+
+static void lose_a_store(struct cluster *cluster)
+{
+    struct cluster_node *node = random_node(cluster);
+
+    if (!may_lose(cluster)) {
+        return;
+    }
+    if (prng_chance(&cluster->prng, 50)) {
+        lose_and_roll_back(cluster, node);
+        return;
+    }
+    cluster_crash(node);
+    cluster_wipe(node);
+    cluster_start(node);
+}
+
+static void change_members(struct cluster *cluster)
+{
+    struct cluster_node *leader = cluster_leader(cluster);
+
+    if (leader != NULL && raft_config_voter_count(raft_config(leader->raft)) > 2 &&
+        may_lose(cluster)) {
+        struct cluster_node *node = random_node(cluster);
+
+        if (cluster_request(leader, RAFT_EVENT_REMOVE, node->id).proposal != RAFT_PROPOSAL_TAKEN) {
+            return;
+        }
+        cluster_run(cluster, prng_between(&cluster->prng, 0, 500));
+        /* It comes back as somebody new, when the cluster has let it go. */
+        leader = cluster_leader(cluster);
+        if (leader != NULL && node->up &&
+            raft_config_find(raft_config_committed(leader->raft), node->id) == NULL &&
+            raft_leader_ready(leader->raft)) {
+            cluster_crash(node);
+            cluster_wipe(node);
+            cluster_start(node);
+        }
+    }
+}
+
+static void disturb(struct cluster *cluster)
+{
+    struct cluster_node *node = random_node(cluster);
+    struct cluster_node *leader = cluster_leader(cluster);
+
+    switch (prng_between(&cluster->prng, 0, 9)) {
+    case 0:
+        draw_weather(cluster);
+        break;
+    case 1:
+        draw_partition(cluster);
+        break;
+    case 2:
+        cluster_heal(cluster);
+        break;
+    case 3:
+    case 4:
+        if (node->up) {
+            cluster_crash(node);
+        }
+        break;
+    case 5:
+    case 6:
+        cluster_start_all(cluster);
+        break;
+    case 7:
+        lose_a_store(cluster);
+        break;
+    case 8:
+        change_members(cluster);
+        break;
+    case 9:
+        if (leader != NULL) {
+            cluster_request(leader, RAFT_EVENT_TRANSFER, node->id);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static void work(struct cluster *cluster)
+{
+    for (uint32_t i = 0; i < cluster->node_count; i++) {
+        struct cluster_node *node = &cluster->nodes[i];
+
+        if (node->up && !node->wipe && raft_role(node->raft) == RAFT_LEADER) {
+            cluster_propose(node);
+            if (prng_chance(&cluster->prng, 30)) {
+                cluster_read(node);
+            }
+        }
+    }
+}
+
+static bool all_are_voters(struct cluster *cluster)
+{
+    for (uint32_t i = 0; i < cluster->node_count; i++) {
+        if (!raft_is_voter(cluster->nodes[i].raft)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* With the faults over: a leader, all admitted again, and what it proposes reaches everybody. */
+static void check_recovery(struct cluster *cluster)
+{
+    struct cluster_node *leader;
+    struct driver_result result;
+
+    cluster_heal(cluster);
+    cluster->weather = (struct cluster_weather){0, 0, 1, 2, 1, 2};
+    cluster_start_all(cluster);
+    for (uint32_t i = 0; i < 30 && !all_are_voters(cluster); i++) {
+        cluster_run(cluster, 1000);
+    }
+    assert_true(all_are_voters(cluster));
+    cluster_run(cluster, 1500); /* A hand-over that goes nowhere is over by then. */
+    leader = cluster_run_to_leader(cluster, 10000);
+    assert_non_null(leader);
+    result = cluster_propose(leader);
+    assert_int_equal(result.proposal, RAFT_PROPOSAL_TAKEN);
+    cluster_run(cluster, 3000);
+    assert_true(cluster_all_applied(cluster, result.index));
+}
+
+static void run_seed(uint64_t seed)
+{
+    const uint32_t count = seed % 4 == 0 ? 5 : 3;
+    struct cluster *cluster = cluster_create(count, seed);
+
+    cluster->admits = true;
+    cluster->snapshot_each = seed % 2 == 0 ? 0 : prng_between(&cluster->prng, 5, 150);
+    draw_weather(cluster);
+    if (prng_chance(&cluster->prng, 30)) {
+        draw_partition(cluster); /* It has to form under faults, too. */
+    }
+    cluster_start_all(cluster);
+    for (uint32_t round = 0; round < 40; round++) {
+        disturb(cluster);
+        for (uint32_t i = 0; i < 4; i++) {
+            cluster_run(cluster, prng_between(&cluster->prng, 10, 400));
+            work(cluster);
+        }
+    }
+    check_recovery(cluster);
+    for (uint32_t kind = 0; kind < RAFT_NOTE_KINDS; kind++) {
+        seen_notes[kind] += cluster_notes(cluster, (enum raft_note_kind)kind);
+    }
+    cluster_destroy(cluster);
+}
+
+static void test_random_runs_keep_all_promises(void **state)
+{
+    const char *seed = getenv("SEED");
+
+    (void)state;
+    if (seed != NULL) {
+        run_seed(strtoull(seed, NULL, 10));
+        return;
+    }
+    for (uint64_t i = 1; i <= SEEDS; i++) {
+        run_seed(i);
+    }
+}
+
+/* A part that no seed ever reached would be untested without anybody noticing. */
+static void test_random_runs_come_everywhere(void **state)
+{
+    (void)state;
+    if (getenv("SEED") != NULL) {
+        skip();
+    }
+    for (uint32_t kind = 1; kind < RAFT_NOTE_KINDS; kind++) {
+        if (kind == RAFT_NOTE_DISK_STALLED || kind == RAFT_NOTE_KEPT_TAIL) {
+            continue; /* Have tests of their own. */
+        }
+        if (seen_notes[kind] == 0) {
+            fail_msg("note %u was never given", kind);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_random_runs_keep_all_promises),
+        cmocka_unit_test(test_random_runs_come_everywhere),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
