@@ -104,6 +104,7 @@ void ha_health(const struct ha *ha, uint64_t now_ms, struct ha_health *health)
         .received_lsn = facts->received_lsn,
         .replayed_lsn = facts->replayed_lsn,
         .leader_lsn = leader_lsn(ha),
+        .maximum_lag_bytes = ha->dynamic.maximum_lag_bytes,
         .replication_state = replication_state(facts),
         .tags = ha->settings.tags,
     };

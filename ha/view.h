@@ -28,6 +28,7 @@ struct ha_health {
     uint64_t received_lsn;
     uint64_t replayed_lsn;
     uint64_t leader_lsn;           /* Newest position of the primary known here; 0 unknown. */
+    uint64_t maximum_lag_bytes;    /* Dynamic `maximum_lag_on_failover`. */
     const char *replication_state; /* "streaming", "in archive recovery" or "" */
     const char *tags;              /* JSON object text */
 };
