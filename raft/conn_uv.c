@@ -188,12 +188,9 @@ static struct frame make_frame(
 static void send_greeting(struct conn *conn)
 {
     const char *address = conn->settings.self->address;
-    uint8_t bytes[RAFT_ADDRESS_SIZE];
-    const uint32_t length = (uint32_t)strlen(address);
-    struct frame frame;
+    const struct frame frame = make_frame(
+        conn, FRAME_CHANNEL_GREETING, (const uint8_t *)address, (uint32_t)strlen(address));
 
-    memcpy(bytes, address, length);
-    frame = make_frame(conn, FRAME_CHANNEL_GREETING, bytes, length);
     put_frame(conn, &frame);
 }
 

@@ -89,7 +89,7 @@ bool record_get_entry(const uint8_t *bytes, size_t size, struct record_entry *re
 {
     uint32_t kind;
 
-    if (size < RECORD_ENTRY_BYTES || size - RECORD_ENTRY_BYTES > RAFT_ENTRY_BYTES_MAX ||
+    if (size < RECORD_ENTRY_BYTES || size - RECORD_ENTRY_BYTES > (uint32_t)RAFT_ENTRY_BYTES_MAX ||
         !is_whole(bytes, size)) {
         return false;
     }

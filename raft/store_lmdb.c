@@ -164,7 +164,7 @@ static enum status verify_log(
     }
     *data_bytes = 0;
     for (uint64_t i = 0; i < count; i++) {
-        struct record_entry record;
+        struct record_entry record = {0};
         const enum status status = read_entry(txn, log, head->first_index + i, &record, err);
 
         if (status != STATUS_OK) {
@@ -215,7 +215,7 @@ static enum status fill_image(
     made->loaded.snapshot.data = bytes;
     bytes += snapshot->size_bytes;
     for (uint64_t i = 0; i < count; i++) {
-        struct record_entry record;
+        struct record_entry record = {0};
         const enum status status = read_entry(txn, log, head->first_index + i, &record, err);
 
         if (status != STATUS_OK) {
@@ -322,7 +322,7 @@ static enum status delete_entries(
 static enum status chain_at(
     struct session *session, uint64_t index, uint64_t *chain, struct err *err)
 {
-    struct record_entry record;
+    struct record_entry record = {0};
     enum status status;
 
     if (index == session->head.first_index - 1) {

@@ -46,7 +46,8 @@ struct store_uv {
     bool failure_told;
     uint64_t submitted_number;
     uint64_t delivered_number;
-    uint64_t hold_number; /* While a mark is not on disk: the first persist that waits for it. */
+    bool held;            /* A mark is not on disk yet: ... */
+    uint64_t hold_number; /* ... this persist and all after it wait. */
 
     uv_mutex_t mutex;
     uv_cond_t work;
@@ -312,11 +313,11 @@ static void on_async_closed(uv_handle_t *handle)
 /* Reports what is on disk, up to a persist that waits for its mark. */
 static void deliver(struct store_uv *self, uint64_t done_number, uint64_t mark_written)
 {
-    if (self->hold_number != 0 && mark_written >= self->mark_wanted) {
-        self->hold_number = 0;
+    if (mark_written >= self->mark_wanted) {
+        self->held = false;
     }
     while (self->delivered_number < done_number &&
-           (self->hold_number == 0 || self->delivered_number + 1 < self->hold_number)) {
+           (!self->held || self->delivered_number + 1 < self->hold_number)) {
         self->delivered_number++;
         self->events->done(self->owner, self->delivered_number);
     }
@@ -460,8 +461,9 @@ void store_uv_mark(struct store_uv *store, uint64_t value)
     ASSERT(!store->closing);
     uv_mutex_lock(&store->mutex);
     if (value > store->mark_wanted) {
-        if (store->hold_number == 0) {
-            store->hold_number = store->submitted_number;
+        if (!store->held) {
+            store->held = true;
+            store->hold_number = store->submitted_number; /* 0: whatever comes first. */
         }
         store->mark_wanted = value;
         uv_cond_signal(&store->work);

@@ -102,7 +102,7 @@ size_t wire_bound_bytes(const struct raft_message *message)
     const size_t lists = 2 * (size_t)message->seen_count + message->formed_count;
     size_t bytes = WIRE_KEYS * (INTEGER_BYTES + 2) + RAFT_ADDRESS_SIZE + lists * INTEGER_BYTES;
 
-    bytes += 32 * HEADER_BYTES; /* Maps and arrays that are there once. */
+    bytes += (size_t)32 * HEADER_BYTES; /* Maps and arrays that are there once. */
     for (uint32_t i = 0; i < message->entry_count; i++) {
         bytes += 3 * INTEGER_BYTES + 2 * HEADER_BYTES + message->entries[i].size_bytes;
     }
@@ -272,9 +272,10 @@ static void pack_snapshot(msgpack_packer *packer, const struct raft_snapshot *sn
 
 size_t wire_encode(const struct raft_message *message, uint8_t *bytes, size_t size)
 {
-    struct sink sink = {.bytes = bytes, .size = size};
+    struct sink sink = {.size = size};
     msgpack_packer packer;
 
+    sink.bytes = bytes;
     ASSERT(message->kind < RAFT_MESSAGE_KINDS);
     msgpack_packer_init(&packer, &sink, write_bytes);
     (void)msgpack_pack_map(&packer, key_count(message));

@@ -34,6 +34,7 @@ struct node {
     uint8_t bytes[64];
     uint32_t size;
     bool in_order; /* Frames carried 1, 2, 3 ... */
+    bool close_when_received;
     bool closed;
 };
 
@@ -101,6 +102,10 @@ static void on_received(
         memcpy(&number, bytes, sizeof number);
     }
     node->in_order = node->in_order && number == node->received;
+    if (node->close_when_received) {
+        node->close_when_received = false;
+        mesh_close(node->mesh);
+    }
 }
 
 static void on_peer_up(void *owner, uint64_t id)
@@ -715,6 +720,117 @@ static void test_a_client_that_sends_a_byte_at_a_time_is_understood(void **state
     assert_int_equal(close(fd), 0);
 }
 
+/* A peer of ours in all but that it never reads again. */
+static int accept_and_greet(struct world *world, int listener, const struct node *as)
+{
+    uint8_t bytes[FRAME_HEADER_BYTES + sizeof as->address];
+    struct frame frame = {
+        .channel = FRAME_CHANNEL_GREETING,
+        .sender_id = as->id,
+        .size_bytes = (uint32_t)strlen(as->address),
+        .payload = (const uint8_t *)as->address,
+    };
+    int fd = -1;
+
+    RUN_UNTIL(world, (fd = accept(listener, NULL, NULL)) != -1);
+    frame_put_header(&frame, bytes);
+    memcpy(&bytes[FRAME_HEADER_BYTES], as->address, frame.size_bytes);
+    assert_true(send(fd, bytes, FRAME_HEADER_BYTES + frame.size_bytes, MSG_NOSIGNAL) > 0);
+    return fd;
+}
+
+static int listen_plainly(const struct node *node)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons((uint16_t)atoi(strrchr(node->address, ':') + 1));
+    assert_true(fd != -1);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    return fd;
+}
+
+static void test_a_peer_that_takes_no_data_is_given_up_and_called_again(void **state)
+{
+    struct world *world = *state;
+    struct node *a = &world->nodes[0];
+    struct node *b = &world->nodes[1];
+    const int listener = listen_plainly(b);
+    uint8_t *bytes = calloc(1, FRAME_PAYLOAD_MAX);
+    uint64_t began_ms;
+    int stuck;
+    int fresh;
+
+    assert_non_null(bytes);
+    open_node(a, &insecure);
+    connect_to(a, b);
+    stuck = accept_and_greet(world, listener, b);
+    RUN_UNTIL(world, a->ups == 1);
+    began_ms = clock_boot_ms();
+    do { /* Until the kernel takes no more, and our own queue is full. */
+        (void)uv_run(&world->loop, UV_RUN_NOWAIT);
+    } while (mesh_send(a->mesh, b->id, FRAME_CHANNEL_RAFT, bytes, FRAME_PAYLOAD_MAX));
+    RUN_UNTIL(world, a->downs == 1);
+    assert_non_null(strstr(a->why.text, "takes no data"));
+    assert_true(clock_boot_ms() - began_ms < 5000);
+    fresh = accept_and_greet(world, listener, b);
+    RUN_UNTIL(world, a->ups == 2);
+    assert_int_equal(close(stuck) + close(fresh) + close(listener), 0);
+    free(bytes);
+}
+
+static void test_a_peer_that_does_not_greet_is_given_up(void **state)
+{
+    struct world *world = *state;
+    struct node *a = &world->nodes[0];
+    struct node *b = &world->nodes[1];
+    const int listener = listen_plainly(b);
+
+    open_node(a, &secret);
+    connect_to(a, b);
+    RUN_UNTIL(world, count_in_log("no greeting within") == 1);
+    assert_int_equal(a->ups, 0);
+    assert_int_equal(close(listener), 0);
+}
+
+static void test_a_mesh_can_be_closed_at_any_time(void **state)
+{
+    struct world *world = *state;
+    struct node *a = &world->nodes[0];
+    struct node *b = &world->nodes[1];
+
+    /* After each number of turns of the loop: while looking up, connecting, greeting, up. */
+    (void)snprintf(b->address, sizeof b->address, "localhost:%s", strrchr(b->address, ':') + 1);
+    b->id = raft_id(b->address);
+    open_node(b, &secret);
+    for (int turns = 0; turns < 25; turns++) {
+        open_node(a, &secret);
+        connect_to(a, b);
+        connect_to(b, a);
+        for (int i = 0; i < turns; i++) {
+            (void)uv_run(&world->loop, UV_RUN_ONCE);
+        }
+        close_node(a);
+    }
+    assert_true(a->ups > 0); /* The last ones got as far as that. */
+}
+
+static void test_a_mesh_can_be_closed_by_what_it_receives(void **state)
+{
+    struct world *world = *state;
+    struct node *a = &world->nodes[0];
+    struct node *b = &world->nodes[1];
+
+    open_pair(world, &secret);
+    b->close_when_received = true;
+    send_text(a, b, "one");
+    send_text(a, b, "two");
+    RUN_UNTIL(world, b->closed && a->downs == 1);
+    assert_int_equal(b->received, 1);
+}
+
 /* ---------------------------------------------------------------------------- settings */
 
 static void test_settings_that_make_no_sense_are_refused(void **state)
@@ -793,6 +909,10 @@ int main(void)
         MESH_TEST(test_a_silent_client_is_hung_up_on),
         MESH_TEST(test_silent_clients_are_few_and_do_not_keep_known_peers_out),
         MESH_TEST(test_a_client_that_sends_a_byte_at_a_time_is_understood),
+        MESH_TEST(test_a_peer_that_takes_no_data_is_given_up_and_called_again),
+        MESH_TEST(test_a_peer_that_does_not_greet_is_given_up),
+        MESH_TEST(test_a_mesh_can_be_closed_at_any_time),
+        MESH_TEST(test_a_mesh_can_be_closed_by_what_it_receives),
         MESH_TEST(test_settings_that_make_no_sense_are_refused),
         MESH_TEST(test_an_address_that_is_none_is_skipped),
     };

@@ -349,6 +349,19 @@ static void test_no_entry_is_done_while_its_mark_cannot_be_written(void **state)
     RUN_UNTIL(world, world->done == 3);
 }
 
+static void test_a_mark_from_before_the_first_entry_holds_it(void **state)
+{
+    struct world *world = *state;
+
+    atomic_store(&mark_failure, ENOSPC);
+    store_uv_mark(world->store, 7);
+    submit(world);
+    RUN_UNTIL(world, world->full_count == 2);
+    assert_int_equal(world->done, 0);
+    atomic_store(&mark_failure, 0);
+    RUN_UNTIL(world, world->done == 1);
+}
+
 static void test_a_mark_that_fails_is_a_failure_of_the_store(void **state)
 {
     struct world *world = *state;
@@ -400,6 +413,7 @@ int main(void)
         STORE_TEST(test_a_failed_commit_is_told_once_and_ends_all_completions),
         STORE_TEST(test_a_mark_is_on_disk_before_its_entry_is_done),
         STORE_TEST(test_no_entry_is_done_while_its_mark_cannot_be_written),
+        STORE_TEST(test_a_mark_from_before_the_first_entry_holds_it),
         STORE_TEST(test_a_mark_that_fails_is_a_failure_of_the_store),
         STORE_TEST(test_closing_writes_what_was_submitted),
         STORE_TEST(test_closing_does_not_wait_for_a_full_disk),
