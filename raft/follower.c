@@ -134,6 +134,17 @@ static void take_memory(struct raft *raft, const struct raft_message *message)
     }
 }
 
+/* The leader of this very term has our word for an entry that we do not have. */
+static bool has_forgotten(const struct raft *raft, const struct raft_message *message)
+{
+    for (uint32_t i = 0; i < message->seen_count; i++) {
+        if (message->seen_ids[i] == raft->self) {
+            return message->seen_indexes[i] >= message->prev_index;
+        }
+    }
+    return false;
+}
+
 void raft_follower_append(struct raft *raft, const struct raft_message *message)
 {
     uint64_t last_index;
@@ -146,7 +157,11 @@ void raft_follower_append(struct raft *raft, const struct raft_message *message)
         return;
     }
     if (!prev_matches(raft, message)) {
-        refuse(raft, message);
+        if (has_forgotten(raft, message)) {
+            raft_lose_memory(raft, RAFT_NOTE_AMNESIA, message->term, message->prev_index);
+        } else {
+            refuse(raft, message);
+        }
         return;
     }
     take_memory(raft, message);

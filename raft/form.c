@@ -2,10 +2,11 @@
  * Who is there, what do they remember of us, and is there a cluster at all.
  *
  * Everybody says HELLO to the listed nodes and the members it does not hear; the answer
- * tells the most that the answerer knows us to have acknowledged. A term and an index
- * compare like two digits: the term on a disk never falls, and in one term what was
- * acknowledged is never cut off. So a store that shows less than somebody remembers is
- * not the store that acknowledged it.
+ * tells the most that the answerer knows us to have acknowledged: a term, and an index
+ * with the term of its entry. The term on a disk never falls, and what was acknowledged
+ * in a term is not cut off in it. So a store with a lower term, or with the same and
+ * without that entry, is not the store that acknowledged it. One with a higher term is
+ * younger than the acknowledgement.
  *
  * A new cluster is formed by the smallest id among the listed nodes that see each other,
  * if these are a majority of the list and all empty, and if each of them, too, sees
@@ -40,6 +41,12 @@ void raft_form_remember(
     if (term > memory->term || (term == memory->term && index > memory->index)) {
         memory->term = term;
         memory->index = index;
+        memory->entry_term = 0;
+    }
+    /* Our log tells which entry that was only as far as it is that term's leader's. */
+    if (memory->entry_term == 0 && memory->term == raft->hard.term &&
+        memory->index <= raft->verified_index) {
+        memory->entry_term = raft_term_at(raft, memory->index);
     }
 }
 
@@ -73,7 +80,7 @@ static void greet(struct raft *raft, struct peer *peer)
 {
     const struct raft_member *member = raft_config_find(&raft->config, peer->id);
 
-    peer->greeted_ms = raft->now_ms;
+    peer->greeted_ms = time_max(raft->now_ms, 1);
     put_hello(
         raft,
         raft_message_add(raft, RAFT_HELLO, peer->id, member == NULL ? 0 : member->incarnation));
@@ -84,6 +91,21 @@ void raft_form_greet(struct raft *raft, uint64_t id)
     struct peer *peer = raft_peer_find(raft, id);
 
     if (peer != NULL) {
+        greet(raft, peer);
+    }
+}
+
+static bool may_greet_again(const struct raft *raft, const struct peer *peer)
+{
+    return peer->greeted_ms == 0 ||
+           raft->now_ms >= time_add(peer->greeted_ms, raft->settings.heartbeat_ms);
+}
+
+void raft_form_introduce(struct raft *raft, uint64_t id)
+{
+    struct peer *peer = raft_peer_find(raft, id);
+
+    if (peer != NULL && may_greet_again(raft, peer)) {
         greet(raft, peer);
     }
 }
@@ -182,18 +204,42 @@ void raft_form_hello(struct raft *raft, const struct raft_message *message)
         message->cluster_id == raft->hard.cluster_id) {
         answer->seen_term = peer->memory.term;
         answer->seen_index = peer->memory.index;
+        answer->hint_term = peer->memory.entry_term;
     }
     /* It has just come; no need to wait for the next round of greetings. */
     if (is_waiting(raft) && peer->answered_incarnation != peer->incarnation &&
-        raft->now_ms >= time_add(peer->greeted_ms, raft->settings.heartbeat_ms)) {
+        may_greet_again(raft, peer)) {
         greet(raft, peer);
     }
+}
+
+static bool is_ahead(const struct raft *raft, const struct raft_message *message)
+{
+    const uint64_t last_index = raft_last_index(raft);
+    const uint64_t last_term = raft_term_at(raft, last_index);
+
+    return message->cluster_id != 0 &&
+           (message->last_term > last_term ||
+            (message->last_term == last_term && message->last_index > last_index));
+}
+
+static bool has_forgotten(const struct raft *raft, const struct raft_message *message)
+{
+    const uint64_t entry_term = raft_term_at(raft, message->seen_index);
+
+    if (message->seen_term != raft->hard.term) {
+        return message->seen_term > raft->hard.term;
+    }
+    if (message->seen_index > raft_last_index(raft)) {
+        return true;
+    }
+    /* Where one of the two is not known any more, it is behind a snapshot. */
+    return message->hint_term != 0 && entry_term != 0 && entry_term != message->hint_term;
 }
 
 void raft_form_hello_answer(struct raft *raft, const struct raft_message *message)
 {
     struct peer *peer = meet(raft, message);
-    const uint64_t last_index = raft_last_index(raft);
 
     if (peer == NULL) {
         return;
@@ -203,8 +249,10 @@ void raft_form_hello_answer(struct raft *raft, const struct raft_message *messag
         return; /* Who is in no cluster yet knows nothing of us, and that counts as well. */
     }
     peer->answered_incarnation = message->from_incarnation;
-    if (message->seen_term > raft->hard.term ||
-        (message->seen_term == raft->hard.term && message->seen_index > last_index)) {
+    if (raft->ahead_ms == 0 && is_ahead(raft, message)) {
+        raft->ahead_ms = time_max(raft->now_ms, 1);
+    }
+    if (has_forgotten(raft, message)) {
         raft_lose_memory(raft, RAFT_NOTE_AMNESIA, message->seen_term, message->seen_index);
     }
 }
@@ -251,22 +299,38 @@ static struct answers count_listed(const struct raft *raft)
     return answers;
 }
 
-static void check_position(struct raft *raft)
+static bool majority_has_answered(struct raft *raft)
 {
     const struct answers answers =
         raft->config.count > 0 ? count_members(raft) : count_listed(raft);
 
-    if (raft->position_checked || answers.voters_answered < quorum_size(answers.voters)) {
-        return;
+    if (answers.voters_answered < quorum_size(answers.voters)) {
+        return false;
     }
     if (raft->majority_ms == 0) {
         raft->majority_ms = time_max(raft->now_ms, 1);
     }
-    if (answers.others_missing == 0 ||
-        raft->now_ms >= time_add(raft->majority_ms, RAFT_HELLO_ANSWERS_MS)) {
-        raft->position_checked = true;
-        raft_note_add(raft, RAFT_NOTE_POSITION_CHECKED, raft->hard.term, raft_last_index(raft));
+    return answers.others_missing == 0 ||
+           raft->now_ms >= time_add(raft->majority_ms, RAFT_HELLO_ANSWERS_MS);
+}
+
+/*
+ * The membership in our log may be an old one, whose majority is gone for good; the
+ * newer ones cannot come without our vote. So one whose log is ahead will do in the
+ * end: in the membership that it knows, it needs a majority for whatever it asks of us.
+ */
+static bool has_waited_long_enough(const struct raft *raft)
+{
+    return raft->ahead_ms != 0 && raft->now_ms >= time_add(raft->ahead_ms, RAFT_POSITION_WAIT_MS);
+}
+
+static void check_position(struct raft *raft)
+{
+    if (raft->position_checked || !(majority_has_answered(raft) || has_waited_long_enough(raft))) {
+        return;
     }
+    raft->position_checked = true;
+    raft_note_add(raft, RAFT_NOTE_POSITION_CHECKED, raft->hard.term, raft_last_index(raft));
 }
 
 /* --- Formation --- */
@@ -466,7 +530,8 @@ uint32_t raft_strangers(const struct raft *raft, struct raft_stranger *strangers
         const struct peer *peer = &raft->peers[i];
         const struct raft_member *member = raft_config_find(&raft->config, peer->id);
 
-        if (peer->hello_ms == 0 || (member != NULL && member->incarnation == peer->incarnation) ||
+        /* What was said long ago may be of who it was then. */
+        if (!is_fresh(raft, peer) || (member != NULL && member->incarnation == peer->incarnation) ||
             (peer->cluster_id != 0 && peer->cluster_id != raft->hard.cluster_id)) {
             continue;
         }

@@ -359,6 +359,14 @@ void raft_lose_memory(struct raft *raft, enum raft_note_kind why, uint64_t a, ui
 
 /* --- Receiving --- */
 
+/* Votes do not count: who asks for them may be a member only in its own eyes, and has to go on
+ * saying HELLO until somebody tells it otherwise. */
+static bool is_sign_of_life(enum raft_message_kind kind)
+{
+    return kind == RAFT_HELLO || kind == RAFT_HELLO_ANSWER || kind == RAFT_APPEND ||
+           kind == RAFT_APPEND_ANSWER || kind == RAFT_SNAPSHOT || kind == RAFT_SNAPSHOT_ANSWER;
+}
+
 static bool is_answer(enum raft_message_kind kind)
 {
     return kind == RAFT_PREVOTE_ANSWER || kind == RAFT_VOTE_ANSWER || kind == RAFT_APPEND_ANSWER ||
@@ -403,6 +411,7 @@ static bool admit(struct raft *raft, const struct raft_message *message)
     if (message->to_incarnation != raft->hard.incarnation) {
         /* For who we were before the store was lost: we know nothing of its promises. */
         raft_note_add(raft, RAFT_NOTE_WRONG_INCARNATION, message->from, message->to_incarnation);
+        raft_form_introduce(raft, message->from);
         return false;
     }
     if (message->kind == RAFT_HELLO_ANSWER) {
@@ -424,7 +433,7 @@ static void receive(struct raft *raft, const struct raft_message *message)
         return;
     }
     peer = raft_peer_find(raft, message->from);
-    if (peer != NULL) {
+    if (peer != NULL && is_sign_of_life(message->kind)) {
         peer->heard_ms = raft->now_ms;
     }
     if (message->kind != RAFT_PREVOTE) { /* Its term is one that the sender does not have yet. */

@@ -148,7 +148,7 @@ struct raft_message {
     uint64_t round;       /* APPEND and its answer: number of the heartbeat round. */
     uint64_t match_index; /* Answers: what is on the answerer's disk and matches. */
     uint64_t hint_index;  /* Refused APPEND: where to probe next. */
-    uint64_t hint_term;
+    uint64_t hint_term;   /* Also HELLO_ANSWER: of the entry at seen_index; 0 if not known. */
 
     uint32_t entry_count;                      /* APPEND. */
     struct raft_entry entries[RAFT_BATCH_MAX]; /* Data borrowed. */
@@ -360,7 +360,8 @@ struct raft_peer_view {
 };
 bool raft_peer_view(const struct raft *raft, uint64_t id, struct raft_peer_view *view);
 
-/* Nodes that said HELLO and are not in the newest membership under that incarnation. */
+/* Nodes that said HELLO in the last seconds and are not in the newest membership under that
+ * incarnation; those of other clusters are left out. */
 struct raft_stranger {
     struct raft_member member;
     uint64_t heard_ms;

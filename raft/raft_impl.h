@@ -38,6 +38,7 @@
 #define RAFT_HELLO_MS         1000u
 #define RAFT_HELLO_START_MS   300u  /* While something is waited for. */
 #define RAFT_HELLO_ANSWERS_MS 900u  /* For the minority of answers, after the majority's. */
+#define RAFT_POSITION_WAIT_MS 5000u /* For a majority of answers, when one is ahead of us. */
 #define RAFT_FORM_WAIT_MS     3000u /* For listed nodes that are missing. */
 #define RAFT_FRESH_MS         2500u /* A HELLO older than this is no proof of being reachable. */
 #define RAFT_SEEN_MS          1000u
@@ -70,13 +71,14 @@ struct memory {
     uint64_t incarnation;
     uint64_t term;
     uint64_t index;
+    uint64_t entry_term; /* Of the entry at `index`; 0: not known. */
 };
 
 struct peer {
     uint64_t id; /* 0: the slot is free. */
     bool seed;
     char address[RAFT_ADDRESS_SIZE];
-    uint64_t heard_ms; /* Any message; 0: never. */
+    uint64_t heard_ms; /* A sign of life; 0: never. */
 
     /* What its last HELLO or answer to one said. */
     uint64_t hello_ms; /* When; 0: never. */
@@ -153,6 +155,7 @@ struct raft {
     /* Start and formation. */
     bool position_checked;
     uint64_t majority_ms; /* When a majority had answered; 0: not yet. */
+    uint64_t ahead_ms;    /* When somebody with a longer log had first answered; 0: not yet. */
     uint64_t hello_ms;    /* When to look whom to greet. */
     uint64_t form_ms;     /* When a new cluster may be formed without the missing; 0: not ready. */
     uint64_t dead_ms;     /* When to give up a formation that will find no leader; 0: it may. */
@@ -281,6 +284,8 @@ uint64_t raft_form_wake_ms(const struct raft *raft);
 void raft_form_hello(struct raft *raft, const struct raft_message *message);
 void raft_form_hello_answer(struct raft *raft, const struct raft_message *message);
 void raft_form_greet(struct raft *raft, uint64_t id);
+/* Says HELLO to a node that does not know us as who we are, unless that was done just now. */
+void raft_form_introduce(struct raft *raft, uint64_t id);
 bool raft_form_is_empty(const struct raft *raft);
 
 /* Remembers what the member is known to have on disk; not for strangers. */
