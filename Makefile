@@ -229,9 +229,13 @@ $(OUT)/libtest.a: $(TEST_LIB_SRC:%.c=$(OUT)/%.o)
 $(OUT)/pgbaton: $(OUT)/daemon/main.o $(OUT)/libpgbaton.a
 	$(call say,LD) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
 
-# No libraries: the guard is locked into memory and has to stay small.
+# No libraries: the guard is locked into memory and has to stay small. Static, which halves it, and
+# because nothing on a disk may be needed any more when it kills. The sanitizers cannot have it so.
+GUARD_LDFLAGS_debug   := -static-pie
+GUARD_LDFLAGS_release := -static-pie
+
 $(OUT)/pgbaton-guard: $(OUT)/pgctl/guard/main.o $(OUT)/libguard.a $(OUT)/libpgbaton.a
-	$(call say,LD) $(CC) $(ALL_LDFLAGS) -o $@ $^
+	$(call say,LD) $(CC) $(filter-out -pie,$(ALL_LDFLAGS)) $(GUARD_LDFLAGS_$(MODE)) -o $@ $^
 
 $(OUT)/pgbatonctl: $(OUT)/cli/main.o $(OUT)/libcli.a $(OUT)/libpgbaton.a
 	$(call say,LD) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm

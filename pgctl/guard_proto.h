@@ -61,7 +61,6 @@ enum guard_type {
     X(EPOCH_NEEDED, "a writable start needs an epoch")                            \
     X(EPOCH_UNWANTED, "a standby start takes epoch 0")                            \
     X(EPOCH_LOW, "the guard has seen a higher epoch")                             \
-    X(EPOCH_USED, "this epoch has had its start")                                 \
     X(EPOCH_ENDED, "this epoch has ended")                                        \
     X(FENCED, "the fence of this epoch has begun")                                \
     X(NOT_ARMED, "no deadline is armed for this epoch")                           \

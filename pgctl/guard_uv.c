@@ -283,6 +283,9 @@ static uv_stdio_container_t inherit(int fd, int own_fd)
 enum status guard_client_spawn(
     struct guard_client *client, const struct guard_spawn *spawn, struct err *err)
 {
+    char no_realtime[] = "--no-realtime";
+    char no_cgroup[] = "--no-cgroup";
+    char program[GUARD_PATH_MAX];
     char socket_option[GUARD_PATH_MAX + 16];
     char margin_option[40];
     char *args[6];
@@ -303,20 +306,23 @@ enum status guard_client_spawn(
     if (client->process_open) {
         return STATUS_OK;
     }
+    if (!text_copy(program, sizeof program, spawn->program)) {
+        return ERR(err, INVALID, "the path of the guard is too long");
+    }
     (void)snprintf(socket_option, sizeof socket_option, "--socket=%s", client->path);
     (void)snprintf(
         margin_option, sizeof margin_option, "--kill-margin-ms=%llu",
         (unsigned long long)spawn->kill_margin_ms);
-    args[count++] = (char *)(uintptr_t)spawn->program;
+    args[count++] = program;
     args[count++] = socket_option;
     if (spawn->kill_margin_ms > 0) {
         args[count++] = margin_option;
     }
     if (spawn->no_realtime) {
-        args[count++] = (char *)(uintptr_t) "--no-realtime";
+        args[count++] = no_realtime;
     }
     if (spawn->no_cgroup) {
-        args[count++] = (char *)(uintptr_t) "--no-cgroup";
+        args[count++] = no_cgroup;
     }
     args[count] = NULL;
 

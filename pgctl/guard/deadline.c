@@ -93,10 +93,8 @@ static enum guard_refusal refuse_new_epoch(const struct deadline *deadline, uint
     if (epoch <= deadline->ended_epoch) {
         return GUARD_REFUSAL_EPOCH_ENDED;
     }
-    if (epoch < deadline->highest_epoch) {
-        return GUARD_REFUSAL_EPOCH_LOW;
-    }
-    return epoch == deadline->highest_epoch ? GUARD_REFUSAL_EPOCH_USED : GUARD_REFUSAL_NONE;
+    /* The highest itself is either armed, which is no new one, or it has ended. */
+    return epoch < deadline->highest_epoch ? GUARD_REFUSAL_EPOCH_LOW : GUARD_REFUSAL_NONE;
 }
 
 /* Why nothing can begin now, whatever it is. */

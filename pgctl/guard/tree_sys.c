@@ -115,13 +115,13 @@ enum status tree_adopt(struct tree *tree, pid_t server_pid, const char *data_dir
 static bool parse_stat(const char *text, struct process *process)
 {
     const char *name_end = strrchr(text, ')');
-    char *at;
+    const char *at;
 
     if (name_end == NULL || name_end[1] != ' ' || name_end[2] == '\0') {
         return false;
     }
     process->state = name_end[2];
-    at = (char *)(uintptr_t)(name_end + 3);
+    at = name_end + 3;
     /* Fields are counted from 1; the state was the third. */
     for (int field = 4; field <= 31; field++) {
         char *end;
