@@ -1,0 +1,172 @@
+/*
+ * The data directory as a directory: emptied for a clone, cleaned after a rewind, searched for
+ * WAL. Tablespaces and pg_wal may be links; what they lead to belongs to the directory.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file_sys.h"
+#include "base/text.h"
+#include "pgctl/files_impl_sys.h"
+#include "pgctl/wal.h"
+
+typedef enum status entry_visitor(const char *path, const char *name, struct err *err);
+
+static bool is_dot(const char *name)
+{
+    return text_equal(name, ".") || text_equal(name, "..");
+}
+
+/* Calls `visit` for each entry of a directory. A directory that is missing has none. */
+static enum status for_each(const char *dir_path, entry_visitor *visit, struct err *err)
+{
+    enum status status = STATUS_OK;
+    const struct dirent *entry;
+    DIR *dir = opendir(dir_path);
+
+    if (dir == NULL) {
+        return errno == ENOENT ? STATUS_OK : files_sys_err(err, "open directory", dir_path);
+    }
+    while (status == STATUS_OK && (entry = readdir(dir)) != NULL) {
+        char path[FILES_PATH_SIZE];
+
+        if (is_dot(entry->d_name)) {
+            continue;
+        }
+        status = files_path(path, dir_path, entry->d_name, err);
+        if (status == STATUS_OK) {
+            status = visit(path, entry->d_name, err);
+        }
+    }
+    (void)closedir(dir);
+    return status;
+}
+
+static enum status remove_entry(const char *path, const char *name, struct err *err)
+{
+    (void)name;
+    return file_remove_tree(path, err);
+}
+
+/* A tablespace may be shared with another major version: only PG_* directories are ours. */
+static enum status remove_version_dir(const char *path, const char *name, struct err *err)
+{
+    return text_starts_with(name, "PG_") ? file_remove_tree(path, err) : STATUS_OK;
+}
+
+static bool is_link(const char *path)
+{
+    struct stat info;
+
+    return lstat(path, &info) == 0 && S_ISLNK(info.st_mode);
+}
+
+static enum status empty_tablespace(const char *path, const char *name, struct err *err)
+{
+    (void)name;
+    return is_link(path) ? for_each(path, remove_version_dir, err) : STATUS_OK;
+}
+
+static enum status wipe(const struct files *files, struct err *err)
+{
+    char path[FILES_PATH_SIZE];
+    enum status status = files_path(path, files->data_dir, "pg_tblspc", err);
+
+    if (status == STATUS_OK) {
+        status = for_each(path, empty_tablespace, err);
+    }
+    if (status == STATUS_OK) {
+        status = files_path(path, files->data_dir, "pg_wal", err);
+    }
+    if (status == STATUS_OK && is_link(path)) {
+        status = for_each(path, remove_entry, err);
+    }
+    return status != STATUS_OK ? status : for_each(files->data_dir, remove_entry, err);
+}
+
+enum status files_wipe(const struct files *files, struct err *err)
+{
+    enum status status;
+
+    files_act_begin(files);
+    status = wipe(files, err);
+    files_act_end(files);
+    return status;
+}
+
+enum status files_clean_copied(const struct files *files, struct err *err)
+{
+    static const char *const names[] = {"promote", "recovery.signal", "backup_label.old"};
+    char path[FILES_PATH_SIZE];
+    enum status status;
+
+    files_act_begin(files);
+    status = files_path(path, files->data_dir, "pg_replslot", err);
+    if (status == STATUS_OK) {
+        status = for_each(path, remove_entry, err);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(names) && status == STATUS_OK; i++) {
+        status = files_path(path, files->data_dir, names[i], err);
+        if (status == STATUS_OK) {
+            status = file_remove(path, err);
+        }
+    }
+    files_act_end(files);
+    return status;
+}
+
+/* A segment of a higher timeline makes all those before it uninteresting. */
+static void note_segment(
+    struct files_wal *wal, uint32_t timeline, uint64_t lsn, uint32_t segment_bytes)
+{
+    const uint64_t end_lsn = lsn + segment_bytes;
+
+    if (timeline > wal->timeline) {
+        *wal = (struct files_wal){timeline, lsn, end_lsn};
+    } else if (timeline == wal->timeline) {
+        wal->start_lsn = lsn < wal->start_lsn ? lsn : wal->start_lsn;
+        wal->end_lsn = end_lsn > wal->end_lsn ? end_lsn : wal->end_lsn;
+    }
+}
+
+static enum status find_wal(
+    const char *path, uint32_t segment_bytes, struct files_wal *wal, struct err *err)
+{
+    const struct wal_shape shape = {.segment_bytes = segment_bytes};
+    const struct dirent *entry;
+    DIR *dir = opendir(path);
+
+    if (dir == NULL) {
+        return files_sys_err(err, "open directory", path);
+    }
+    while ((entry = readdir(dir)) != NULL) {
+        uint32_t timeline = 0;
+        uint64_t lsn = 0;
+
+        if (wal_segment_parse(entry->d_name, shape, &timeline, &lsn)) {
+            note_segment(wal, timeline, lsn, segment_bytes);
+        }
+    }
+    (void)closedir(dir);
+    return wal->timeline == 0 ? ERR(err, NOT_FOUND, "there is no WAL in \"%s\"", path) : STATUS_OK;
+}
+
+enum status files_find_wal(
+    const struct files *files, uint32_t segment_bytes, struct files_wal *wal, struct err *err)
+{
+    char path[FILES_PATH_SIZE];
+    enum status status = files_path(path, files->data_dir, "pg_wal", err);
+
+    *wal = (struct files_wal){0};
+    if (status != STATUS_OK) {
+        return status;
+    }
+    files_act_begin(files);
+    status = find_wal(path, segment_bytes, wal, err);
+    files_act_end(files);
+    return status;
+}

@@ -1,0 +1,27 @@
+/*
+ * pgctl/proc_sys.h - PostgreSQL's processes as the kernel shows them, for when SQL cannot tell.
+ */
+#ifndef PGBATON_PGCTL_PROC_SYS_H
+#define PGBATON_PGCTL_PROC_SYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/attr.h"
+
+#define PROC_TITLE_SIZE 256
+
+/*
+ * The child of `parent` whose title names this kind of process, such as "walreceiver" or
+ * "startup": its pid and, if `title` is not NULL, what it says it does. 0 if there is none.
+ */
+pid_t proc_find_child(pid_t parent, const char *kind, char title[PROC_TITLE_SIZE]);
+
+/* Whether the process has any child. */
+bool proc_has_children(pid_t pid);
+
+/* False if there is no such process. */
+bool proc_signal(pid_t pid, int signal_number);
+
+#endif

@@ -1,0 +1,52 @@
+/*
+ * pgctl/wal.h - names of WAL segments, where a record ends, what `pg_waldump` says.
+ *
+ * Pure. Together these find the end of valid WAL in the files of a server that is down: the
+ * last record that can be read begins somewhere, and its length says where it ends.
+ */
+#ifndef PGBATON_PGCTL_WAL_H
+#define PGBATON_PGCTL_WAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+
+/* Sizes a WAL has been made with; both are powers of two. */
+struct wal_shape {
+    uint32_t segment_bytes;
+    uint32_t page_bytes;
+};
+
+/* "000000010000000000000003" -> timeline and first LSN; false for any other name. */
+MUST_CHECK bool wal_segment_parse(
+    const char *name, struct wal_shape shape, uint32_t *timeline, uint64_t *lsn);
+
+/*
+ * The LSN behind a record that begins at `lsn` and is `total_bytes` long: across pages, each
+ * of which begins with a header, and padded to 8 bytes.
+ */
+uint64_t wal_record_end(uint64_t lsn, uint32_t total_bytes, struct wal_shape shape);
+
+/* A line of `pg_waldump`, one per record. */
+struct wal_record {
+    uint64_t lsn;
+    uint32_t total_bytes;
+    bool switches_segment; /* The rest of its segment is not used. */
+};
+
+MUST_CHECK bool wal_record_parse(const char *line, struct wal_record *record);
+
+/* Where the next record begins. */
+uint64_t wal_record_next(const struct wal_record *record, struct wal_shape shape);
+
+/* How a `pg_waldump` that was to read to the end of WAL has ended. */
+enum wal_stop {
+    WAL_STOP_UNKNOWN,
+    WAL_STOP_AT_END, /* `lsn` is the first place where there is no record. */
+    WAL_STOP_AFTER,  /* `lsn` is where the last valid record begins. */
+};
+
+enum wal_stop wal_stop_parse(const char *messages, struct wal_shape shape, uint64_t *lsn);
+
+#endif

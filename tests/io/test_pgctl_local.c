@@ -1,0 +1,803 @@
+/*
+ * Two nodes' PostgreSQL, driven through pgctl/local_uv.h: each with its own guard, data
+ * directory and port, on loopback. The tests are one story and run in order.
+ */
+#include "pgctl/local_uv.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock_sys.h"
+#include "base/file_sys.h"
+#include "base/text.h"
+#include "base/time.h"
+#include "conf/load_sys.h"
+#include "tests/lib/postgres.h"
+#include "tests/lib/query.h"
+#include "tests/lib/test.h"
+
+#define PATIENCE_MS 60000
+#define LEASE_MS    UINT64_C(1800000)
+#define NODES       2
+
+struct node_under_test {
+    char name[8];
+    char dir[TEST_PATH_SIZE];
+    char data[TEST_PATH_SIZE];
+    uint16_t port;
+    struct conf_file file;
+    struct local *local;
+    struct pg_facts facts;
+    bool has_facts;
+    bool closed;
+    uint32_t done_count;
+    struct pg_action_done done;      /* The newest. */
+    struct pg_action_done cancelled; /* The newest that was cancelled. */
+};
+
+static uv_loop_t loop;
+static char folder[TEST_PATH_SIZE];
+static struct node_under_test nodes[NODES];
+static struct node_under_test *const a = &nodes[0];
+static struct node_under_test *const b = &nodes[1];
+static uint64_t next_id = 1;
+static char guard_program[TEST_PATH_SIZE];
+static uv_timer_t heartbeat; /* So that waiting looks at its deadline. */
+
+/* --- Events and waiting. --- */
+
+static void on_facts(void *owner, const struct pg_facts *facts)
+{
+    struct node_under_test *node = owner;
+
+    node->facts = *facts;
+    node->has_facts = true;
+}
+
+static void on_done(void *owner, const struct pg_action_done *done)
+{
+    struct node_under_test *node = owner;
+
+    if (done->result == PG_RESULT_CANCELLED) {
+        node->cancelled = *done;
+        return;
+    }
+    node->done = *done;
+    node->done_count++;
+}
+
+static void on_closed(void *owner)
+{
+    struct node_under_test *node = owner;
+
+    node->closed = true;
+    node->local = NULL;
+}
+
+static const struct local_events events = {.facts = on_facts, .done = on_done, .closed = on_closed};
+
+static void on_heartbeat(uv_timer_t *timer)
+{
+    (void)timer;
+}
+
+#define WAIT_FOR(node, condition)                                                                 \
+    do {                                                                                          \
+        const uint64_t until_ms = clock_boot_ms() + PATIENCE_MS;                                  \
+        while (!(condition)) {                                                                    \
+            if (clock_boot_ms() > until_ms) {                                                     \
+                fail_msg(                                                                         \
+                    "%s: waited in vain for %s; run=%s data=%s done=\"%s\"", (node)->name,        \
+                    #condition, pg_run_name((node)->facts.run), pg_data_name((node)->facts.data), \
+                    (node)->done.text);                                                           \
+            }                                                                                     \
+            (void)uv_run(&loop, UV_RUN_ONCE);                                                     \
+        }                                                                                         \
+    } while (0)
+
+/* --- Actions. --- */
+
+static struct pg_action new_action(enum pg_action_kind kind)
+{
+    return (struct pg_action){
+        .kind = kind,
+        .id = next_id++,
+        .fence_at_ms = clock_boot_ms() + LEASE_MS - 1000,
+        .deadline_ms = clock_boot_ms() + LEASE_MS,
+    };
+}
+
+static enum pg_result run_action(struct node_under_test *node, const struct pg_action *action)
+{
+    const uint64_t began_ms = clock_boot_ms();
+
+    local_start(node->local, action);
+    WAIT_FOR(node, node->done.id == action->id);
+    print_message(
+        "    %s: %s %s after %" PRIu64 " ms %s\n", node->name, pg_action_name(action->kind),
+        pg_result_name(node->done.result), clock_boot_ms() - began_ms, node->done.text);
+    assert_int_equal(node->done.kind, action->kind);
+    return node->done.result;
+}
+
+static void expect_ok(struct node_under_test *node, const struct pg_action *action)
+{
+    if (run_action(node, action) != PG_RESULT_OK) {
+        fail_msg("%s: %s: %s", node->name, pg_action_name(action->kind), node->done.text);
+    }
+}
+
+static void do_simple(struct node_under_test *node, enum pg_action_kind kind, uint64_t epoch)
+{
+    struct pg_action action = new_action(kind);
+
+    action.epoch = epoch;
+    expect_ok(node, &action);
+}
+
+static void do_stop(struct node_under_test *node, enum pg_stop stop)
+{
+    struct pg_action action = new_action(PG_ACTION_STOP);
+
+    action.stop = stop;
+    action.checkpoint_first = stop == PG_STOP_FAST;
+    expect_ok(node, &action);
+}
+
+static struct pg_action towards(enum pg_action_kind kind, const struct node_under_test *source)
+{
+    struct pg_action action = new_action(kind);
+
+    action.system_identifier = source->facts.system_identifier;
+    action.upstream = (struct pg_upstream){
+        .node = 1,
+        .port = source->port,
+        .epoch = source->facts.start_epoch,
+        .timeline = source->facts.position.timeline,
+        .marker_lsn = source->facts.marker_lsn,
+    };
+    text_copy_cut(action.upstream.name, sizeof action.upstream.name, source->name);
+    text_copy_cut(action.upstream.host, sizeof action.upstream.host, "127.0.0.1");
+    return action;
+}
+
+static void do_towards(
+    struct node_under_test *node, enum pg_action_kind kind, const struct node_under_test *source)
+{
+    const struct pg_action action = towards(kind, source);
+
+    expect_ok(node, &action);
+}
+
+/* --- SQL from outside. --- */
+
+static void sql(const struct node_under_test *node, const char *query, char *cell, size_t cell_size)
+{
+    query_run(node->port, query, cell, cell_size);
+}
+
+static void assert_sql(const struct node_under_test *node, const char *query, const char *expected)
+{
+    char cell[128];
+
+    sql(node, query, cell, sizeof cell);
+    assert_string_equal(cell, expected);
+}
+
+static uint64_t sql_lsn(const struct node_under_test *node, const char *query)
+{
+    char cell[64];
+    uint64_t lsn = 0;
+
+    sql(node, query, cell, sizeof cell);
+    assert_true(pg_lsn_parse(cell, &lsn));
+    return lsn;
+}
+
+/* --- Set-up. --- */
+
+static void write_settings(const struct node_under_test *node, const char *path, bool refuses)
+{
+    char text[4096];
+    struct err err;
+    const int length = snprintf(
+        text, sizeof text,
+        "scope: story\n"
+        "name: %s\n"
+        "restapi: {listen: '127.0.0.1:18008', connect_address: '127.0.0.1:18008'}\n"
+        "raft: {self_addr: '127.0.0.1:12380', data_dir: %s/raft, password: secret}\n"
+        "bootstrap:\n"
+        "  initdb: [{encoding: UTF8}, data-checksums, {auth: trust}]\n"
+        "  pg_hba: ['host replication repl 127.0.0.1/32 trust']\n"
+        "  users: {app: {password: 'it''s', options: [createdb]}}\n"
+        "  post_bootstrap: 'echo > %s/post_bootstrap; test'\n"
+        "postgresql:\n"
+        "  listen: 127.0.0.1:%u\n"
+        "  connect_address: 127.0.0.1:%u\n"
+        "  data_dir: %s\n"
+        "  bin_dir: /usr/lib/postgresql/15/bin\n"
+        "  use_pg_rewind: true\n"
+        "  pre_promote: %s\n"
+        "  callbacks: {on_role_change: '%s/callback.sh'}\n"
+        "  authentication:\n"
+        "    superuser: {username: postgres, password: secret}\n"
+        "    replication: {username: repl, password: secret}\n"
+        "  parameters: {unix_socket_directories: '', max_wal_size: 128MB}\n",
+        node->name, node->dir, node->dir, (unsigned)node->port, (unsigned)node->port, node->data,
+        refuses ? "'false'" : "'true'", node->dir);
+
+    assert_true(length > 0 && (size_t)length < sizeof text);
+    test_ok(file_replace(path, text, (size_t)length, 0600, &err), &err);
+}
+
+static void load_settings(struct node_under_test *node, bool refuses)
+{
+    static const char *const no_environment[] = {NULL};
+    static struct problems problems;
+    char path[TEST_PATH_SIZE];
+
+    test_path(path, node->dir, "pgbaton.yaml");
+    write_settings(node, path, refuses);
+    problems_init(&problems);
+    if (conf_load(&node->file, path, no_environment, CONF_CHECK_START, &problems) != STATUS_OK) {
+        fail_msg("%s", problems.items[0].text);
+    }
+}
+
+/* The other node's slot, as the daemon would ask for it. */
+static void set_slots(struct node_under_test *node)
+{
+    struct pg_slots slots = {.count = 1};
+
+    pg_slot_name(node == a ? "b" : "a", slots.names[0], sizeof slots.names[0]);
+    local_set_slots(node->local, &slots);
+}
+
+static void open_node(struct node_under_test *node)
+{
+    struct err err;
+
+    node->has_facts = false;
+    node->closed = false;
+    test_ok(
+        local_open(&node->local, &loop, &node->file.conf, guard_program, &events, node, &err),
+        &err);
+    local_watch_closely(node->local, true);
+    set_slots(node);
+}
+
+static void close_node(struct node_under_test *node)
+{
+    local_close(node->local);
+    WAIT_FOR(node, node->closed);
+}
+
+static void make_node(struct node_under_test *node, const char *name)
+{
+    char raft[TEST_PATH_SIZE];
+    struct err err;
+
+    text_copy_cut(node->name, sizeof node->name, name);
+    test_path(node->dir, folder, name);
+    test_path(node->data, node->dir, "pg/data");
+    test_path(raft, node->dir, "raft");
+    test_ok(file_make_dirs(raft, 0755, &err), &err);
+    assert_int_equal(chmod(node->dir, 0777), 0); /* For scripts, which PostgreSQL's user runs. */
+    node->port = postgres_free_port();
+    load_settings(node, false);
+    open_node(node);
+}
+
+static int set_up(void **state)
+{
+    const char *build = getenv("PGBATON_BUILD");
+
+    (void)state;
+    assert_non_null(build);
+    (void)snprintf(guard_program, sizeof guard_program, "%s/pgbaton-guard", build);
+    assert_true(file_exists(guard_program));
+    assert_int_equal(uv_loop_init(&loop), 0);
+    assert_int_equal(uv_timer_init(&loop, &heartbeat), 0);
+    assert_int_equal(uv_timer_start(&heartbeat, on_heartbeat, 100, 100), 0);
+    test_dir_make(folder);
+    assert_int_equal(chmod(folder, 0755), 0);
+    make_node(a, "a");
+    make_node(b, "b");
+    return 0;
+}
+
+/* The guard outlives its daemon on purpose; its number is known to its socket. */
+static void end_guard(const struct node_under_test *node)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct ucred peer = {0};
+    socklen_t size = sizeof peer;
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%.90s/raft/guard.sock", node->dir);
+    if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0 &&
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid > 0) {
+        (void)kill(peer.pid, SIGTERM);
+    }
+    (void)close(fd);
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < NODES; i++) {
+        struct node_under_test *node = &nodes[i];
+        struct pg_action stop = new_action(PG_ACTION_STOP);
+
+        stop.stop = PG_STOP_KILL;
+        if (node->local != NULL) {
+            local_start(node->local, &stop);
+            WAIT_FOR(node, node->done.id == stop.id);
+            end_guard(node);
+            close_node(node);
+        }
+        conf_unload(&node->file);
+    }
+    uv_close((uv_handle_t *)&heartbeat, NULL);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    test_dir_remove(folder);
+    return 0;
+}
+
+static bool has_file(const struct node_under_test *node, const char *name)
+{
+    char path[TEST_PATH_SIZE];
+
+    test_path(path, node->dir, name);
+    return file_exists(path);
+}
+
+static bool file_has(const struct node_under_test *node, const char *name, const char *words)
+{
+    char path[TEST_PATH_SIZE];
+    char *text = NULL;
+    struct err err;
+    bool found;
+
+    test_path(path, node->data, name);
+    test_ok(file_read_alloc(path, 1 << 20, &text, NULL, &err), &err);
+    found = strstr(text, words) != NULL;
+    free(text);
+    return found;
+}
+
+/* --- The story. --- */
+
+static void test_an_empty_directory_is_seen_as_empty(void **state)
+{
+    (void)state;
+    WAIT_FOR(a, a->has_facts && a->facts.guard_ok && a->facts.run == PG_RUN_STOPPED);
+    WAIT_FOR(a, a->facts.data == PG_DATA_EMPTY);
+    assert_int_equal(a->facts.system_identifier, 0);
+    assert_int_equal(a->facts.record.data_dir_id, 0);
+    assert_false(a->facts.crashed);
+}
+
+static void test_nothing_can_be_started_in_an_empty_directory(void **state)
+{
+    const struct pg_action action = new_action(PG_ACTION_START_STANDBY);
+
+    (void)state;
+    assert_int_equal(run_action(a, &action), PG_RESULT_FAILED);
+    assert_string_equal(a->done.text, "the data directory is empty: nothing to start");
+}
+
+static void test_initdb_makes_a_directory_with_a_record(void **state)
+{
+    (void)state;
+    do_simple(a, PG_ACTION_INITDB, 0);
+    assert_int_equal(a->facts.data, PG_DATA_VALID);
+    assert_int_not_equal(a->facts.record.data_dir_id, 0);
+    assert_int_equal(a->facts.record.marker_epoch, 0);
+    assert_true(a->facts.system_identifier != 0);
+    assert_true(file_has(a, "postgresql.conf", "postgresql.base.conf"));
+    assert_true(file_has(a, "pg_hba.conf", "host replication repl"));
+    assert_false(has_file(a, "raft/partial"));
+}
+
+static void test_a_second_initdb_is_refused(void **state)
+{
+    const struct pg_action action = new_action(PG_ACTION_INITDB);
+
+    (void)state;
+    assert_int_equal(run_action(a, &action), PG_RESULT_REFUSED);
+    assert_int_equal(a->facts.data, PG_DATA_VALID);
+}
+
+static void test_a_writable_start_ends_with_the_marker(void **state)
+{
+    (void)state;
+    do_simple(a, PG_ACTION_START_PRIMARY, 1);
+    assert_int_equal(a->facts.run, PG_RUN_UP);
+    assert_true(a->facts.writable);
+    assert_int_equal(a->facts.start_epoch, 1);
+    assert_int_equal(a->facts.guard_epoch, 1);
+    assert_int_equal(a->facts.record.marker_epoch, 1);
+    assert_int_equal(a->done.position.timeline, 1);
+    assert_int_equal(a->done.position.lsn, a->facts.marker_lsn);
+    assert_true(file_has(a, "pgbaton.record", "marker_epoch: 1"));
+    assert_sql(a, "SHOW restart_after_crash", "off");
+}
+
+static void test_bootstrap_makes_roles_and_runs_the_command(void **state)
+{
+    (void)state;
+    do_simple(a, PG_ACTION_BOOTSTRAP_SQL, 0);
+    assert_sql(a, "SELECT rolreplication FROM pg_roles WHERE rolname = 'repl'", "t");
+    assert_sql(a, "SELECT rolcreatedb FROM pg_roles WHERE rolname = 'app'", "t");
+    assert_true(has_file(a, "post_bootstrap"));
+    do_simple(a, PG_ACTION_BOOTSTRAP_SQL, 0); /* A second time alters the same roles. */
+}
+
+static void test_a_clone_is_a_directory_of_its_own_with_the_same_wal(void **state)
+{
+    (void)state;
+    sql(a, "CREATE TABLE t (n int)", NULL, 0);
+    WAIT_FOR(b, b->has_facts && b->facts.data == PG_DATA_EMPTY && b->facts.guard_ok);
+    do_towards(b, PG_ACTION_CLONE, a);
+    assert_int_equal(b->facts.data, PG_DATA_VALID);
+    assert_int_equal(b->facts.system_identifier, a->facts.system_identifier);
+    assert_int_equal(b->facts.record.marker_epoch, 1);
+    assert_int_not_equal(b->facts.record.data_dir_id, 0);
+    assert_int_not_equal(b->facts.record.data_dir_id, a->facts.record.data_dir_id);
+    assert_false(has_file(b, "raft/partial"));
+}
+
+static void test_a_clone_of_another_cluster_is_refused(void **state)
+{
+    struct pg_action action = towards(PG_ACTION_CLONE, a);
+
+    (void)state;
+    action.system_identifier++;
+    assert_int_equal(run_action(b, &action), PG_RESULT_REFUSED);
+    assert_int_equal(b->facts.data, PG_DATA_VALID);
+}
+
+static void test_a_standby_starts_without_upstream(void **state)
+{
+    (void)state;
+    do_simple(b, PG_ACTION_START_STANDBY, 0);
+    WAIT_FOR(b, b->facts.run == PG_RUN_UP && b->facts.sql_ok);
+    assert_true(b->facts.in_recovery);
+    assert_false(b->facts.conninfo_set);
+    assert_false(b->facts.receiver_running);
+    assert_int_equal(b->facts.guard_epoch, 0);
+}
+
+static void test_a_standby_follows_by_reload(void **state)
+{
+    const uint64_t start_id = b->facts.start_id;
+
+    (void)state;
+    do_towards(b, PG_ACTION_FOLLOW, a);
+    sql(a, "INSERT INTO t VALUES (1)", NULL, 0);
+    WAIT_FOR(b, text_equal(b->facts.receiver_state, "streaming"));
+    WAIT_FOR(a, a->facts.replica_count == 1);
+    assert_string_equal(a->facts.replicas[0].application_name, "b");
+    assert_int_equal(b->facts.start_id, start_id);
+    assert_int_equal(b->facts.record.follow_epoch, 1);
+    assert_true(b->facts.conninfo_set);
+    assert_sql(a, "SELECT active FROM pg_replication_slots WHERE slot_name = 'b'", "t");
+    {
+        const uint64_t lsn = sql_lsn(a, "SELECT pg_current_wal_lsn()");
+
+        WAIT_FOR(b, b->facts.replayed_lsn >= lsn);
+    }
+    assert_sql(b, "SELECT count(*) FROM t", "1");
+}
+
+static void test_another_clusters_primary_is_not_followed(void **state)
+{
+    struct pg_action action = towards(PG_ACTION_FOLLOW, a);
+
+    (void)state;
+    action.system_identifier++;
+    assert_int_equal(run_action(b, &action), PG_RESULT_REFUSED);
+}
+
+static void test_cut_ends_the_stream_for_good(void **state)
+{
+    uint64_t lsn;
+
+    (void)state;
+    /* The hard case: replay is paused, then a reload alone does not end the receiver. */
+    sql(b, "SELECT pg_wal_replay_pause()", NULL, 0);
+    sql(b, "ALTER SYSTEM SET primary_conninfo = 'host=127.0.0.1 port=1'", NULL, 0);
+    do_simple(b, PG_ACTION_CUT, 0);
+    assert_false(b->facts.receiver_running);
+    assert_false(b->facts.conninfo_set);
+    assert_false(file_has(b, "postgresql.auto.conf", "primary_conninfo"));
+    lsn = sql_lsn(b, "SELECT pg_last_wal_receive_lsn()");
+    sql(a, "INSERT INTO t SELECT generate_series(1, 1000)", NULL, 0);
+    sql(a, "SELECT pg_switch_wal()", NULL, 0);
+    assert_int_equal(sql_lsn(b, "SELECT pg_last_wal_receive_lsn()"), lsn);
+    assert_sql(b, "SELECT count(*) FROM pg_stat_wal_receiver", "0");
+    assert_int_equal(b->done.position.lsn, lsn);
+}
+
+static void test_pre_promote_can_refuse(void **state)
+{
+    struct pg_action action = new_action(PG_ACTION_PROMOTE);
+
+    (void)state;
+    action.epoch = 2;
+    conf_unload(&b->file);
+    load_settings(b, true);
+    local_reload(b->local, &b->file.conf);
+    assert_int_equal(run_action(b, &action), PG_RESULT_REFUSED);
+    assert_true(text_starts_with(b->done.text, "pre_promote said no"));
+    assert_int_equal(b->facts.guard_epoch, 0);
+    assert_sql(b, "SELECT pg_is_in_recovery()", "t");
+    conf_unload(&b->file);
+    load_settings(b, false);
+    local_reload(b->local, &b->file.conf);
+}
+
+static void test_promotion_makes_a_new_timeline_and_the_marker(void **state)
+{
+    (void)state;
+    do_simple(b, PG_ACTION_PROMOTE, 2);
+    assert_int_equal(b->done.position.timeline, 2);
+    assert_true(b->facts.writable);
+    assert_int_equal(b->facts.guard_epoch, 2);
+    assert_int_equal(b->facts.record.marker_epoch, 2);
+    assert_false(b->facts.in_recovery);
+    sql(b, "INSERT INTO t VALUES (2)", NULL, 0);
+}
+
+static void test_an_epoch_that_is_over_is_refused_by_the_guard(void **state)
+{
+    struct pg_action action = new_action(PG_ACTION_START_PRIMARY);
+
+    (void)state;
+    do_stop(a, PG_STOP_FAST);
+    action.epoch = 1;
+    assert_int_equal(run_action(a, &action), PG_RESULT_REFUSED);
+}
+
+static void test_a_clean_stop_reports_the_end_of_wal(void **state)
+{
+    (void)state;
+    assert_int_equal(a->facts.run, PG_RUN_STOPPED);
+    assert_false(a->facts.crashed);
+    assert_true(a->facts.shut_down_cleanly);
+    assert_true(a->facts.was_primary);
+    assert_int_equal(a->facts.wal_end.timeline, 1);
+    assert_true(a->facts.wal_end.lsn > a->facts.control_end.lsn);
+}
+
+static void test_a_rewound_primary_follows_the_new_one(void **state)
+{
+    const uint64_t old_id = a->facts.record.data_dir_id;
+
+    (void)state;
+    do_towards(a, PG_ACTION_REWIND, b);
+    assert_int_equal(a->facts.data, PG_DATA_VALID);
+    assert_int_not_equal(a->facts.record.data_dir_id, old_id);
+    assert_int_not_equal(a->facts.record.data_dir_id, b->facts.record.data_dir_id);
+    assert_int_equal(a->facts.record.marker_epoch, 2);
+    do_simple(a, PG_ACTION_START_STANDBY, 0);
+    do_towards(a, PG_ACTION_FOLLOW, b);
+    WAIT_FOR(a, text_equal(a->facts.receiver_state, "streaming"));
+    {
+        const uint64_t lsn = sql_lsn(b, "SELECT pg_current_wal_lsn()");
+
+        WAIT_FOR(a, a->facts.replayed_lsn >= lsn);
+    }
+    assert_sql(a, "SELECT count(*) FROM t", "2");
+}
+
+static void test_a_new_daemon_finds_the_server_as_it_was(void **state)
+{
+    const uint64_t start_id = b->facts.start_id;
+    char pid[32];
+
+    (void)state;
+    sql(b, "SELECT pg_backend_pid() FROM pg_stat_activity LIMIT 1", pid, sizeof pid);
+    close_node(b);
+    open_node(b);
+    WAIT_FOR(b, b->has_facts && b->facts.run == PG_RUN_UP && b->facts.sql_ok);
+    assert_int_equal(b->facts.start_id, start_id);
+    assert_int_equal(b->facts.guard_epoch, 2);
+    assert_true(b->facts.writable);
+    assert_int_equal(b->facts.start_epoch, 2);
+    WAIT_FOR(b, b->facts.record.marker_epoch == 2);
+}
+
+static void test_a_clean_stop_is_received_to_its_last_byte(void **state)
+{
+    (void)state;
+    sql(b, "INSERT INTO t SELECT generate_series(1, 5000)", NULL, 0);
+    do_stop(b, PG_STOP_FAST);
+    WAIT_FOR(a, a->facts.received_lsn >= b->done.position.lsn);
+    assert_int_equal(a->facts.received_lsn, b->done.position.lsn);
+    assert_int_equal(b->done.position.timeline, 2);
+}
+
+static void test_an_old_primary_that_stopped_in_time_needs_no_rewind(void **state)
+{
+    (void)state;
+    do_simple(a, PG_ACTION_CUT, 0);
+    do_simple(a, PG_ACTION_PROMOTE, 3);
+    assert_int_equal(a->done.position.timeline, 3);
+    do_simple(b, PG_ACTION_START_STANDBY, 0);
+    do_towards(b, PG_ACTION_FOLLOW, a);
+    WAIT_FOR(b, text_equal(b->facts.receiver_state, "streaming"));
+    /* The first commit of epoch 3 has come: the record says so. */
+    WAIT_FOR(b, b->facts.record.marker_epoch == 3);
+    assert_true(file_has(b, "pgbaton.record", "marker_epoch: 3"));
+}
+
+static void test_a_crash_is_seen_and_the_end_of_wal_found(void **state)
+{
+    uint64_t lsn;
+    char path[TEST_PATH_SIZE];
+    char text[512];
+    struct err err;
+
+    (void)state;
+    sql(a, "INSERT INTO t SELECT generate_series(1, 20000)", NULL, 0);
+    lsn = sql_lsn(a, "SELECT pg_current_wal_flush_lsn()");
+    test_path(path, a->data, "postmaster.pid");
+    test_ok(file_read(path, text, sizeof text, NULL, &err), &err);
+    assert_int_equal(kill((pid_t)strtol(text, NULL, 10), SIGKILL), 0);
+    WAIT_FOR(a, a->facts.run == PG_RUN_STOPPED && a->facts.wal_end.lsn != 0);
+    assert_true(a->facts.crashed);
+    assert_false(a->facts.shut_down_cleanly);
+    assert_true(a->facts.was_primary);
+    assert_int_equal(a->facts.wal_end.timeline, 3);
+    assert_true(a->facts.wal_end.lsn >= lsn);
+    assert_true(a->facts.redo_bytes > 0);
+    WAIT_FOR(b, b->facts.received_lsn >= lsn);
+    assert_true(b->facts.received_lsn <= a->facts.wal_end.lsn);
+}
+
+static void test_a_crashed_server_starts_again_in_place(void **state)
+{
+    (void)state;
+    do_simple(a, PG_ACTION_START_PRIMARY, 4);
+    assert_int_equal(a->done.position.timeline, 3);
+    assert_true(a->facts.writable);
+    assert_int_equal(a->facts.start_epoch, 4);
+    assert_false(a->facts.crashed);
+    do_towards(b, PG_ACTION_FOLLOW, a);
+    WAIT_FOR(b, b->facts.record.marker_epoch == 4);
+}
+
+static void test_a_crashed_primary_is_rewound(void **state)
+{
+    (void)state;
+    do_simple(b, PG_ACTION_CUT, 0);
+    sql(a, "INSERT INTO t SELECT generate_series(1, 1000)", NULL, 0);
+    do_simple(b, PG_ACTION_PROMOTE, 5);
+    do_stop(a, PG_STOP_KILL);
+    do_towards(a, PG_ACTION_REWIND, b);
+    do_simple(a, PG_ACTION_START_STANDBY, 0);
+    do_towards(a, PG_ACTION_FOLLOW, b);
+    WAIT_FOR(a, text_equal(a->facts.receiver_state, "streaming"));
+    assert_int_equal(a->facts.record.marker_epoch, 5);
+}
+
+static void test_a_stop_cancels_a_clone_and_leaves_it_partial(void **state)
+{
+    const struct pg_action clone = towards(PG_ACTION_CLONE, b);
+    struct pg_action stop = new_action(PG_ACTION_STOP);
+
+    (void)state;
+    do_stop(a, PG_STOP_IMMEDIATE);
+    stop.stop = PG_STOP_IMMEDIATE;
+    local_start(a->local, &clone);
+    WAIT_FOR(a, a->facts.data == PG_DATA_PARTIAL);
+    local_start(a->local, &stop);
+    WAIT_FOR(a, a->done.id == stop.id);
+    assert_int_equal(a->cancelled.id, clone.id);
+    assert_int_equal(a->done.result, PG_RESULT_OK);
+    WAIT_FOR(a, a->facts.data == PG_DATA_PARTIAL || a->facts.data == PG_DATA_EMPTY);
+    do_towards(a, PG_ACTION_CLONE, b);
+    assert_int_equal(a->facts.data, PG_DATA_VALID);
+    assert_int_equal(a->facts.record.marker_epoch, 5);
+}
+
+static void test_a_rewind_that_cannot_reach_its_source_changes_nothing(void **state)
+{
+    struct pg_action action = towards(PG_ACTION_REWIND, b);
+    const uint64_t id = a->facts.record.data_dir_id;
+
+    (void)state;
+    action.upstream.port = 1;
+    assert_int_equal(run_action(a, &action), PG_RESULT_FAILED);
+    assert_true(text_starts_with(a->done.text, "could not connect"));
+    WAIT_FOR(a, a->facts.data == PG_DATA_VALID);
+    assert_int_equal(a->facts.record.data_dir_id, id);
+    assert_false(a->facts.record.partial);
+}
+
+static void test_a_server_that_ran_before_is_taken_over(void **state)
+{
+    char command[TEST_PATH_SIZE * 2];
+
+    (void)state;
+    /* Started by somebody else, and not under the guard. */
+    close_node(a);
+    end_guard(a);
+    (void)snprintf(
+        command, sizeof command,
+        "setpriv --reuid postgres --regid postgres --clear-groups"
+        " /usr/lib/postgresql/15/bin/pg_ctl -s -w -D %s -l %s/pg_ctl.log start",
+        a->data, a->data);
+    assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): fixed words. */
+    open_node(a);
+    WAIT_FOR(a, a->has_facts && a->facts.run == PG_RUN_UP && a->facts.sql_ok);
+    assert_true(a->facts.in_recovery);
+    do_towards(a, PG_ACTION_FOLLOW, b);
+    WAIT_FOR(a, text_equal(a->facts.receiver_state, "streaming"));
+    do_stop(a, PG_STOP_FAST);
+}
+
+static void test_a_callback_is_told_action_role_and_scope(void **state)
+{
+    static const char script[] = "#!/bin/sh\necho \"$@\" >$(dirname $0)/callback.out.new\n"
+                                 "mv $(dirname $0)/callback.out.new $(dirname $0)/callback.out\n";
+    char path[TEST_PATH_SIZE];
+    char text[128];
+    struct err err;
+
+    (void)state;
+    test_path(path, a->dir, "callback.sh");
+    test_ok(file_replace(path, script, sizeof script - 1, 0755, &err), &err);
+    local_callback(a->local, PG_CALLBACK_ROLE_CHANGE, "primary", "story");
+    WAIT_FOR(a, has_file(a, "callback.out"));
+    test_path(path, a->dir, "callback.out");
+    test_ok(file_read(path, text, sizeof text, NULL, &err), &err);
+    assert_string_equal(text, "on_role_change primary story\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_empty_directory_is_seen_as_empty),
+        cmocka_unit_test(test_nothing_can_be_started_in_an_empty_directory),
+        cmocka_unit_test(test_initdb_makes_a_directory_with_a_record),
+        cmocka_unit_test(test_a_second_initdb_is_refused),
+        cmocka_unit_test(test_a_writable_start_ends_with_the_marker),
+        cmocka_unit_test(test_bootstrap_makes_roles_and_runs_the_command),
+        cmocka_unit_test(test_a_clone_is_a_directory_of_its_own_with_the_same_wal),
+        cmocka_unit_test(test_a_clone_of_another_cluster_is_refused),
+        cmocka_unit_test(test_a_standby_starts_without_upstream),
+        cmocka_unit_test(test_a_standby_follows_by_reload),
+        cmocka_unit_test(test_another_clusters_primary_is_not_followed),
+        cmocka_unit_test(test_cut_ends_the_stream_for_good),
+        cmocka_unit_test(test_pre_promote_can_refuse),
+        cmocka_unit_test(test_promotion_makes_a_new_timeline_and_the_marker),
+        cmocka_unit_test(test_an_epoch_that_is_over_is_refused_by_the_guard),
+        cmocka_unit_test(test_a_clean_stop_reports_the_end_of_wal),
+        cmocka_unit_test(test_a_rewound_primary_follows_the_new_one),
+        cmocka_unit_test(test_a_new_daemon_finds_the_server_as_it_was),
+        cmocka_unit_test(test_a_clean_stop_is_received_to_its_last_byte),
+        cmocka_unit_test(test_an_old_primary_that_stopped_in_time_needs_no_rewind),
+        cmocka_unit_test(test_a_crash_is_seen_and_the_end_of_wal_found),
+        cmocka_unit_test(test_a_crashed_server_starts_again_in_place),
+        cmocka_unit_test(test_a_crashed_primary_is_rewound),
+        cmocka_unit_test(test_a_stop_cancels_a_clone_and_leaves_it_partial),
+        cmocka_unit_test(test_a_rewind_that_cannot_reach_its_source_changes_nothing),
+        cmocka_unit_test(test_a_server_that_ran_before_is_taken_over),
+        cmocka_unit_test(test_a_callback_is_told_action_role_and_scope),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
