@@ -64,6 +64,9 @@ static void prepare(struct ha *ha)
         !action_may_start(ha)) {
         return;
     }
+    if (facts->run == PG_RUN_STOPPED && facts->control_end.lsn == 0) {
+        return; /* Its control file is still being read. */
+    }
     refusal = why_refused(ha);
     if (refusal != NULL) {
         ha->refused_epoch = epoch;
@@ -72,8 +75,7 @@ static void prepare(struct ha *ha)
         return;
     }
     if (ha->ready_at.lsn != 0 && facts->writable_start && facts->start_epoch == epoch &&
-        ha->cluster.init_node == ha->self && ha->cluster.history_count == 1 &&
-        ha->bootstrapped_epoch == 0) {
+        postgres_needs_bootstrap(ha)) {
         action_start(
             ha, (struct pg_action){.kind = PG_ACTION_BOOTSTRAP_SQL, .epoch = epoch}, "new cluster");
         return;

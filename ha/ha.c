@@ -210,10 +210,14 @@ bool ha_settled(const struct ha *ha)
     return true;
 }
 
+bool ha_is_granted(const struct ha *ha)
+{
+    return cluster_grantee(&ha->cluster) == ha->self;
+}
+
 bool ha_is_mine(const struct ha *ha)
 {
-    return cluster_grantee(&ha->cluster) == ha->self && ha_settled(ha) &&
-           ha_log_epoch(ha) == ha->cluster.epoch;
+    return ha_is_granted(ha) && ha_settled(ha) && ha_log_epoch(ha) == ha->cluster.epoch;
 }
 
 /* Shared small things. */
@@ -385,20 +389,28 @@ static void take(struct ha *ha, const struct ha_event *event)
     UNREACHABLE();
 }
 
-/* A change of primary is under way: look often. */
-static bool is_moving(const struct ha *ha)
+/* A change of primary is under way, or is about to be: look often, tell at once. */
+bool ha_is_moving(const struct ha *ha)
 {
-    return ha->cluster.phase != CLUSTER_SERVING ||
-           ha->cluster.request.kind != CLUSTER_REQUEST_NONE || ha->action.kind != PG_ACTION_NONE ||
-           ha->stopping_epoch == ha->cluster.epoch || ha->leaving || ha->restart_wanted ||
-           ha->reinit_wanted || !ha_settled(ha) || ha->stopped.epoch == ha->cluster.epoch;
+    const struct ha_status *primary = ha_known_status(ha, cluster_grantee(&ha->cluster));
+
+    return ha->cluster.phase != CLUSTER_SERVING || !ha_settled(ha) ||
+           ha->cluster.request.kind != CLUSTER_REQUEST_NONE ||
+           (primary != NULL && (primary->stopped.epoch == ha->cluster.epoch || primary->leaving));
+}
+
+/* Something of this node alone is under way. */
+static bool is_busy(const struct ha *ha)
+{
+    return ha->action.kind != PG_ACTION_NONE || ha->stopping_epoch == ha->cluster.epoch ||
+           ha->leaving || ha->restart_wanted || ha->reinit_wanted;
 }
 
 static uint64_t next_wake(const struct ha *ha)
 {
     /* While something moves, conditions are looked at again soon; in peace, rounds and
      * statuses set the pace. */
-    const uint64_t look_ms = is_moving(ha) ? 20 : ha_ttl(ha) / 8;
+    const uint64_t look_ms = ha_is_moving(ha) || is_busy(ha) ? 20 : ha_ttl(ha) / 8;
 
     return time_min(ha->now_ms + look_ms, rounds_wake(ha));
 }
@@ -438,7 +450,7 @@ void ha_step(struct ha *ha, const struct ha_event *event, struct ha_update *upda
 
     update->config_changed = ha->config_dirty;
     ha->config_dirty = false;
-    update->watch_closely = is_moving(ha);
+    update->watch_closely = ha_is_moving(ha) || is_busy(ha);
     update->fatal = ha->fatal;
     update->note_count = ha->pending_notes.count;
     memcpy(

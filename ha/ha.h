@@ -35,6 +35,8 @@ struct ha_dynamic {
     uint64_t primary_start_timeout_ms; /* 0: fail over at once instead of starting in place. */
     bool failsafe_mode;
     bool pause;
+    bool use_pg_rewind;
+    bool remove_on_diverged; /* Clone where rewind is not possible or has failed. */
 };
 
 struct ha_settings {
@@ -46,8 +48,6 @@ struct ha_settings {
     bool nofailover;
     int32_t failover_priority;
     bool noloadbalance;
-    bool use_pg_rewind;
-    bool remove_on_diverged; /* Clone when rewind is not possible or failed. */
     uint64_t kill_budget_ms; /* Fence begins so long before the lease ends; 0: derived from ttl. */
     struct ha_dynamic initial_dynamic; /* Of initial_config, with defaults. */
     char tags[HA_TAGS_SIZE];

@@ -82,12 +82,14 @@ struct ha {
     enum pg_action_kind failed_kind;
 
     /* Reports; they go into the status. */
+    uint64_t cut_epoch; /* The upstream was removed while this one was being decided. */
     uint64_t pledged_epoch;
     struct pg_position pledged_position;
     uint64_t ready_epoch;
     struct pg_position ready_at;
     uint64_t refused_epoch;
     uint64_t failed_epoch;
+    uint64_t failed_ms;
     char why_failed[PG_TEXT_SIZE];
     struct ha_stopped stopped;
     uint64_t stopped_ms;
@@ -160,6 +162,10 @@ bool ha_settled(const struct ha *ha);
 const struct ha_status *ha_fresh_status(const struct ha *ha, uint64_t node);
 const struct ha_status *ha_known_status(const struct ha *ha, uint64_t node);
 bool ha_is_voter(const struct ha *ha, uint64_t node);
+bool ha_is_moving(const struct ha *ha);
+/* The applied grant names this node. Enough to go on serving: whether the lease goes on is for the
+ * voters' logs to say, and a log that cannot decide must not stop a primary. */
+bool ha_is_granted(const struct ha *ha);
 /* The applied grant names this node, nothing newer is in the log, and all of it is applied. */
 bool ha_is_mine(const struct ha *ha);
 /* rounds.c: lease rounds, both sides, and suspicion. */
@@ -183,6 +189,7 @@ void postgres_facts(struct ha *ha, const struct pg_facts *facts);
 void postgres_done(struct ha *ha, const struct pg_action_done *done);
 void postgres_local(struct ha *ha, enum ha_local_kind kind, uint64_t id);
 void postgres_tick(struct ha *ha);
+bool postgres_needs_bootstrap(const struct ha *ha);
 void postgres_applied(struct ha *ha);
 void action_start(struct ha *ha, struct pg_action action, const char *why);
 bool action_may_start(const struct ha *ha);

@@ -582,6 +582,12 @@ static void watch(struct ha *ha)
     char reason[CLUSTER_REASON_SIZE];
 
     say_no_grant(ha, "");
+    if (grantee != NULL &&
+        (grantee->refused_epoch == cluster->epoch || grantee->failed_epoch == cluster->epoch)) {
+        (void)snprintf(reason, sizeof reason, "the grantee gave up: %.90s", grantee->why_failed);
+        revoke(ha, reason);
+        return;
+    }
     if (grantee != NULL && grantee->stopped.epoch == cluster->epoch) {
         if (ha->handover_ms == 0) {
             ha->handover_ms = ha->now_ms;
@@ -591,12 +597,6 @@ static void watch(struct ha *ha)
         } else {
             after_death(ha, &grantee->stopped);
         }
-        return;
-    }
-    if (grantee != NULL &&
-        (grantee->refused_epoch == cluster->epoch || grantee->failed_epoch == cluster->epoch)) {
-        (void)snprintf(reason, sizeof reason, "the grantee gave up: %.90s", grantee->why_failed);
-        revoke(ha, reason);
         return;
     }
     if (cluster->phase == CLUSTER_GRANTED && grantee != NULL &&

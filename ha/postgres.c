@@ -13,6 +13,7 @@
 #define RETRY_FIRST_MS    500
 #define RETRY_MOST_MS     10000
 #define LEAVE_PATIENCE_MS 20000
+#define FAILED_MS         5000 /* Left out of the choice so long, where others can be chosen. */
 
 bool action_may_start(const struct ha *ha)
 {
@@ -50,15 +51,29 @@ static void fail(struct ha *ha, const struct pg_action_done *done)
 static void give_up_grant(struct ha *ha, const struct pg_action_done *done)
 {
     ha->failed_epoch = ha->action.epoch;
+    ha->failed_ms = ha->now_ms;
     ha->retry_ms = ha->now_ms; /* What comes next is another kind of action. */
     text_copy_cut(ha->why_failed, sizeof ha->why_failed, done->text);
+}
+
+/* This node made the cluster, and no epoch of it has served yet: roles and users are missing. */
+bool postgres_needs_bootstrap(const struct ha *ha)
+{
+    if (ha->cluster.init_node != ha->self || ha->bootstrapped_epoch != 0) {
+        return false;
+    }
+    for (uint32_t i = 0; i < ha->cluster.history_count; i++) {
+        if (ha->cluster.history[i].served) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static void became_writable(struct ha *ha, const struct pg_action_done *done)
 {
     ha->ready_at = done->position;
-    if (ha->cluster.history_count == 1 && ha->cluster.init_node == ha->self &&
-        ha->bootstrapped_epoch == 0) {
+    if (postgres_needs_bootstrap(ha)) {
         return; /* Roles and users first; see grantee_plan(). */
     }
     ha->ready_epoch = ha->action.epoch;
@@ -91,8 +106,10 @@ static void succeed(struct ha *ha, const struct pg_action_done *done)
         return;
     case PG_ACTION_NONE:
     case PG_ACTION_START_STANDBY:
-    case PG_ACTION_FOLLOW:
     case PG_ACTION_CUT:
+        ha->cut_epoch = ha->action.epoch;
+        return;
+    case PG_ACTION_FOLLOW:
     case PG_ACTION_CHECKPOINT:
     case PG_ACTION_REWIND:
     case PG_ACTION_RELOAD:
@@ -171,8 +188,7 @@ static void report_stopped(struct ha *ha)
         stopped->end_final = stopped->end.lsn != 0;
         if (!stopped->planned) {
             ha_note(
-                ha, HA_NOTE_PG_DIED, last->epoch, ha->self, "no process of it is left, %s",
-                facts->shut_down_cleanly ? "shut down cleanly" : "crashed");
+                ha, HA_NOTE_PG_DIED, last->epoch, ha->self, "no writable process of it is left");
         }
     }
     if (stopped->end_final) {
@@ -321,8 +337,12 @@ static void tell_callbacks(struct ha *ha)
 static void keep_slots(struct ha *ha)
 {
     struct pg_slots slots = {.count = 0};
+    const uint64_t grantee = cluster_grantee(&ha->cluster);
 
-    if (ha_is_mine(ha) && ha->ready_epoch == ha->cluster.epoch) {
+    if (grantee == 0 || (grantee == ha->self && ha->ready_epoch != ha->cluster.epoch)) {
+        return; /* Between two epochs the slots stay: the same node may go on. */
+    }
+    if (grantee == ha->self) {
         for (uint32_t i = 0; i < CLUSTER_MEMBERS_MAX; i++) {
             const struct cluster_member *member = &ha->cluster.members[i];
 
@@ -372,6 +392,10 @@ void postgres_tick(struct ha *ha)
             leave(ha);
         }
         return;
+    }
+    if (ha->failed_epoch != 0 && time_since(ha->now_ms, ha->failed_ms) >= FAILED_MS &&
+        ha->failed_epoch < ha->cluster.epoch) {
+        ha->failed_epoch = 0;
     }
     report_stopped(ha);
     finish_restart(ha);

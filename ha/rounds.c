@@ -179,7 +179,7 @@ static bool may_send(const struct ha *ha)
     const struct pg_facts *facts = &ha->facts;
     const uint64_t epoch = ha->cluster.epoch;
 
-    if (!ha_is_mine(ha) || !ha->facts_known || ha->refused_epoch == epoch ||
+    if (!ha_is_granted(ha) || !ha->facts_known || ha->refused_epoch == epoch ||
         ha->failed_epoch == epoch || facts->guard_fenced >= epoch) {
         return false;
     }

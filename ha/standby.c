@@ -84,7 +84,9 @@ static void pledge(struct ha *ha)
     }
     switch (facts->run) {
     case PG_RUN_STOPPED:
-        start_standby(ha, "to report the end of its WAL");
+        if (facts->control_end.lsn != 0) { /* Else its control file is still being read. */
+            start_standby(ha, "to report the end of its WAL");
+        }
         return;
     case PG_RUN_UP:
     case PG_RUN_STARTING:
@@ -103,7 +105,8 @@ static void pledge(struct ha *ha)
         }
         return; /* The old primary: it pledges as a voter, and its lease runs out. */
     }
-    if (facts->conninfo_set || facts->receiver_running) {
+    /* What was cut stays cut: only this daemon writes an upstream into the files. */
+    if ((facts->conninfo_set && ha->cut_epoch != ha->cluster.epoch) || facts->receiver_running) {
         if (may_cut(ha)) {
             action_start(
                 ha, (struct pg_action){.kind = PG_ACTION_CUT, .epoch = ha->cluster.epoch},
@@ -162,13 +165,17 @@ static void rebuild(
 
 static void mend(struct ha *ha, enum rejoin rejoin, const struct pg_upstream *upstream)
 {
-    const bool can_rewind = rejoin == REJOIN_REWIND && ha->settings.use_pg_rewind &&
+    const bool can_rewind = rejoin == REJOIN_REWIND && ha->dynamic.use_pg_rewind &&
                             !(ha->failed_kind == PG_ACTION_REWIND && ha->failures > 1);
 
-    if (!can_rewind && !ha->settings.remove_on_diverged) {
-        text_copy_cut(
-            ha->why_failed, sizeof ha->why_failed,
-            "WAL diverged; rewind is not possible and cloning is not allowed by the settings");
+    if (!can_rewind && !ha->dynamic.remove_on_diverged) {
+        const char *why =
+            "WAL diverged; rewind is not possible, cloning is not allowed by settings";
+
+        if (!text_equal(ha->why_failed, why)) {
+            text_copy_cut(ha->why_failed, sizeof ha->why_failed, why);
+            ha_note(ha, HA_NOTE_ACTION_FAILED, ha->cluster.epoch, ha->self, "%s", why);
+        }
         return;
     }
     ha_note(
@@ -256,7 +263,9 @@ static void follow(struct ha *ha)
     }
     switch (facts->run) {
     case PG_RUN_STOPPED:
-        follow_stopped(ha, &upstream);
+        if (facts->control_end.lsn != 0) {
+            follow_stopped(ha, &upstream);
+        }
         return;
     case PG_RUN_UP:
         if (facts->sql_ok && facts->in_recovery) {

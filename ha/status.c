@@ -197,9 +197,7 @@ static bool is_news(const struct ha *ha, const struct ha_status *status)
 {
     struct ha_status a = *status;
     struct ha_status b = ha->status_sent;
-    const bool urgent = ha->cluster.phase != CLUSTER_SERVING ||
-                        ha->cluster.request.kind != CLUSTER_REQUEST_NONE ||
-                        ha->stopping_epoch == ha->cluster.epoch;
+    const bool urgent = ha_is_moving(ha) || ha->stopping_epoch == ha->cluster.epoch;
 
     a.number = b.number = 0;
     a.silent_ms = b.silent_ms = 0;

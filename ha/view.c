@@ -81,7 +81,7 @@ void ha_health(const struct ha *ha, uint64_t now_ms, struct ha_health *health)
 {
     const struct pg_facts *facts = &ha->facts;
     const uint64_t epoch = ha->cluster.epoch;
-    const bool serving = ha->cluster.phase == CLUSTER_SERVING && ha_is_mine(ha);
+    const bool serving = ha->cluster.phase == CLUSTER_SERVING && ha_is_granted(ha);
     const bool lease = serving && ha->holder.epoch == epoch &&
                        lease_holder_runs(&ha->holder, now_ms) && facts->guard_fenced < epoch;
 
