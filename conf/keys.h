@@ -301,14 +301,14 @@
       "The same for replication connections.")                                                     \
     X("use_slots", "", BOOL, use_slots, "", "true", NULL, RELOAD,                                  \
       "Keep a replication slot for every member; counts in the cluster-wide settings only.")       \
-    X("use_pg_rewind", "", BOOL, use_pg_rewind, "", "false", NULL, RELOAD,                         \
+    X("use_pg_rewind", "", BOOL, use_pg_rewind, "", "true", NULL, RELOAD,                          \
       "Rewind a node whose history left the primary's.")                                           \
     X("rewind", "", ANY, rewind, "", NULL, "[debug]", RELOAD, "Further options of pg_rewind.")     \
     X("remove_data_directory_on_rewind_failure", "", BOOL,                                         \
-      remove_data_directory_on_rewind_failure, "", "false", NULL, RELOAD,                          \
+      remove_data_directory_on_rewind_failure, "", "true", NULL, RELOAD,                           \
       "Clone anew where pg_rewind failed.")                                                        \
     X("remove_data_directory_on_diverged_timelines", "", BOOL,                                     \
-      remove_data_directory_on_diverged_timelines, "", "false", NULL, RELOAD,                      \
+      remove_data_directory_on_diverged_timelines, "", "true", NULL, RELOAD,                       \
       "Clone anew where a rewind would be needed and is not possible.")                            \
     X("create_replica_methods", "", WORDS, create_replica_methods, "", NULL, "[basebackup]",       \
       RELOAD,                                                                                      \
