@@ -9,6 +9,9 @@
  * a primary is that of its WAL file: the control file shows the old one until the first
  * checkpoint. That of a standby is the newest we know of: of the stream, else of the files.
  *
+ * A startup process that waits for more has replayed all that is here; without a receiver
+ * nothing else tells where the WAL ends.
+ *
  * The state of a receiver that still connects is not in pg_stat_wal_receiver, the process is
  * in pg_stat_activity.
  *
@@ -25,6 +28,8 @@ static const char query_head[] =
     " CASE WHEN pg_is_in_recovery() THEN floor(1000 *"
     " extract(epoch FROM pg_last_xact_replay_timestamp()))::bigint END AS replay_ms,"
     " CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END AS paused,"
+    " EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'startup'"
+    " AND wait_event IN ('RecoveryRetrieveRetryInterval', 'RecoveryWalStream')) AS idle,"
     " CASE WHEN pg_is_in_recovery() THEN coalesce("
     "(SELECT received_tli FROM pg_stat_wal_receiver),"
     " (SELECT greatest(r.min_recovery_end_timeline, c.timeline_id)"
@@ -48,7 +53,7 @@ static const char query_head[] =
     " WHEN unit ~ '^[0-9]+kB$' THEN (new_value::bigint * left(unit, -2)::bigint) || 'kB'"
     " ELSE new_value || unit END) ORDER BY name)::text, '') AS text FROM changed)"
     " SELECT server.in_recovery, server.flush_lsn, server.receive_lsn, server.replay_lsn,"
-    " server.replay_ms, server.paused, server.timeline, server.receiver_pid,"
+    " server.replay_ms, server.paused, server.idle, server.timeline, server.receiver_pid,"
     " server.receiver_state, server.version, server.start_ms, server.conf_load_ms,"
     " server.conninfo_in_effect,"
     " CASE WHEN server.conf_load_ms <> ";
@@ -67,6 +72,7 @@ enum column {
     COLUMN_REPLAY_LSN,
     COLUMN_REPLAY_MS,
     COLUMN_PAUSED,
+    COLUMN_IDLE,
     COLUMN_TIMELINE,
     COLUMN_RECEIVER_PID,
     COLUMN_RECEIVER_STATE,
@@ -168,6 +174,7 @@ static void read_positions(struct reader *reader, struct pg_facts *facts)
     facts->replayed_lsn = read_lsn(reader, COLUMN_REPLAY_LSN);
     facts->replayed_wall_ms = read_number(reader, COLUMN_REPLAY_MS, 0, WALL_MS_MAX);
     facts->replay_paused = read_bool(reader, COLUMN_PAUSED);
+    facts->replay_idle = facts->in_recovery && read_bool(reader, COLUMN_IDLE);
     facts->position.timeline = (uint32_t)read_number(reader, COLUMN_TIMELINE, 1, INT32_MAX);
     /* What is received can be behind what is replayed: streaming starts at a whole segment. */
     facts->position.lsn = !facts->in_recovery                         ? flushed
