@@ -281,12 +281,14 @@ check_ports() {
     [ -z "$taken" ] || fail "these ports of 127.0.0.1 are not free:$taken"
 }
 
-# launch LOG DIRECTORY COMMAND...: in a session of its own, without our descriptors.
+# launch LOG DIRECTORY COMMAND...: in a session of its own, without our descriptors, and without
+# variables of yours that would be settings to a daemon.
 launch() {
     launch_log=$1
     launch_dir=$2
     shift 2
-    (cd "$launch_dir" && exec setsid "$@" >>"$launch_log" 2>&1 </dev/null 9<&-) &
+    (cd "$launch_dir" && exec env -i PATH="$PATH" LANG=C.UTF-8 setsid "$@" \
+        >>"$launch_log" 2>&1 </dev/null 9<&-) &
 }
 
 start_daemon() {

@@ -79,6 +79,7 @@ make_() { echo "$MAKE --no-print-directory -j2 $*"; }
 
 step fmt-check 60 $(make_ fmt-check)
 step includes 60 $(make_ includes)
+step links 60 tests/lint/links.sh
 step build-gcc 600 $(make_ CC=gcc OUT=build/check/gcc build-all)
 step purity 60 $(make_ CC=gcc OUT=build/check/gcc purity)
 step build-clang 600 $(make_ CC=clang OUT=build/check/clang build-all)
