@@ -153,13 +153,15 @@ void postgres_done(struct ha *ha, const struct pg_action_done *done)
 
 /*
  * "No process of a writable PostgreSQL of mine is left": true when none runs at all, or when
- * the one that runs is in recovery, since two cannot run on one data directory. It stays true
- * for its epoch, because nothing is started writable again under it (rule 14).
+ * the one that runs is in recovery, since two cannot run on one data directory - unless the
+ * guard was armed for it: then it is about to be promoted, by a daemon that died meanwhile
+ * perhaps. It stays true for its epoch, because nothing is started writable again under it
+ * (rule 14).
  */
 static bool writable_is_gone(const struct pg_facts *facts)
 {
-    return facts->run == PG_RUN_STOPPED ||
-           (facts->run == PG_RUN_UP && facts->sql_ok && facts->in_recovery);
+    return facts->run == PG_RUN_STOPPED || (facts->run == PG_RUN_UP && facts->sql_ok &&
+                                            facts->in_recovery && !facts->writable_start);
 }
 
 static void report_stopped(struct ha *ha)

@@ -105,6 +105,11 @@ static void pledge(struct ha *ha)
         }
         return; /* The old primary: it pledges as a voter, and its lease runs out. */
     }
+    if (facts->run == PG_RUN_UP && facts->sql_ok && facts->writable_start) {
+        /* In recovery still, but on its way out of it, under a grant that is no more. */
+        stop(ha, PG_STOP_KILL, "its promotion was revoked");
+        return;
+    }
     /* What was cut stays cut: only this daemon writes an upstream into the files. */
     if ((facts->conninfo_set && ha->cut_epoch != ha->cluster.epoch) || facts->receiver_running) {
         if (may_cut(ha)) {
