@@ -1,0 +1,492 @@
+"""A lab: daemons, PostgreSQL and HAProxy on hosts of their own, clients, and faults.
+
+    with Lab() as lab:
+        lab.start()
+        lab.wait_until_healthy()
+        with lab.probe() as probe:
+            lab.kill_postmaster(lab.primary())
+            lab.wait_for(lambda: probe.wrote_since(mark), 10, "writes again")
+        assert probe.longest_gap() < 1
+        lab.assert_nothing_lost(probe)
+"""
+
+import base64
+import collections
+import contextlib
+import csv
+import http.client
+import json
+import os
+import pathlib
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+import psycopg2
+import yaml
+
+import net
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("PGBATON_BUILD", ROOT / "build/debug")).absolute()
+POSTGRES_PROGRAMS = pathlib.Path("/usr/lib/postgresql/15/bin")
+
+REST_PORT = 8008
+POSTGRES_PORT = 5432
+RAFT_PORT = 2380
+WRITE_PORT = 5000  # of HAProxy
+READ_PORT = 5001
+STATS_PORT = 7000
+
+USER = "postgres"
+PASSWORD = "lab-superuser"
+API_USER = "admin"
+API_PASSWORD = "lab-api"
+
+POLL_SECONDS = 0.02
+
+Write = collections.namedtuple("Write", "sent answered outcome row host")
+
+
+def now():
+    """The clock of the probes' logs."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def dsn(host, port=POSTGRES_PORT):
+    return f"host={host} port={port} user={USER} password={PASSWORD} dbname=postgres"
+
+
+def own_by_postgres(path):
+    user = pwd.getpwnam("postgres")
+    os.chown(path, user.pw_uid, user.pw_gid)
+
+
+def tail(path, lines=40):
+    with contextlib.suppress(FileNotFoundError):
+        return "".join(open(path, errors="replace").readlines()[-lines:])
+    return ""
+
+
+class Node:
+    """One machine: its files, and the daemon that runs on it (or does not)."""
+
+    def __init__(self, name, address, root):
+        self.name = name
+        self.address = address
+        self.dir = root / name
+        self.settings_file = self.dir / "pgbaton.yaml"
+        self.log = self.dir / "daemon.log"
+        # A folder of PostgreSQL's user: the data directory comes and goes in it.
+        self.home = self.dir / "postgres"
+        self.data = self.home / "data"
+        self.daemon = None
+        self.home.mkdir(parents=True)
+        (self.dir / "raft").mkdir()
+        own_by_postgres(self.home)
+
+    def is_running(self):
+        return self.daemon is not None and self.daemon.poll() is None
+
+    def postmaster(self):
+        """The pid, None if there is none."""
+        with contextlib.suppress(FileNotFoundError, IndexError, ValueError):
+            pid = int((self.data / "postmaster.pid").read_text().split()[0])
+            return pid if os.path.exists(f"/proc/{pid}") else None
+        return None
+
+    def settings(self, names_to_addresses, dcs):
+        """The shipped sample, with what differs in a lab."""
+        settings = yaml.safe_load((ROOT / "conf/n1.yaml").read_text())
+        subnet = net.SUBNET + "0/24"
+        settings["name"] = self.name
+        settings["restapi"] = {
+            "listen": f"0.0.0.0:{REST_PORT}",
+            "connect_address": f"{self.address}:{REST_PORT}",
+            "authentication": {"username": API_USER, "password": API_PASSWORD},
+        }
+        settings["raft"] = {
+            "self_addr": f"{self.address}:{RAFT_PORT}",
+            "partner_addrs": [
+                f"{address}:{RAFT_PORT}"
+                for name, address in names_to_addresses.items()
+                if name != self.name
+            ],
+            "data_dir": str(self.dir / "raft"),
+            "password": "lab-raft-password-of-some-length",
+        }
+        settings["bootstrap"]["dcs"] = merge(settings["bootstrap"]["dcs"], dcs)
+        settings["bootstrap"]["pg_hba"] = [
+            f"host replication replicator {subnet} scram-sha-256",
+            f"host all all {subnet} scram-sha-256",
+        ]
+        settings["postgresql"] |= {
+            "listen": f"0.0.0.0:{POSTGRES_PORT}",
+            "connect_address": f"{self.address}:{POSTGRES_PORT}",
+            "data_dir": str(self.data),
+            "bin_dir": str(POSTGRES_PROGRAMS),
+            # The hosts share a file system, so the usual folder is not theirs alone.
+            "parameters": {"unix_socket_directories": str(self.home), "shared_buffers": "16MB"},
+        }
+        settings["postgresql"]["authentication"] = {
+            "superuser": {"username": USER, "password": PASSWORD},
+            "replication": {"username": "replicator", "password": "lab-replication"},
+        }
+        settings["watchdog"] = {"mode": "off"}  # The device is the whole machine's.
+        return settings
+
+
+def merge(base, change):
+    """As PATCH /config does: maps are merged, None deletes."""
+    merged = dict(base)
+    for key, value in change.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+class Probe:
+    """A running probe.py. Stopped at the end of its `with` block; its log stays readable."""
+
+    def __init__(self, lab, writer, where, addresses):
+        self.writer = writer
+        self.log = lab.dir / f"{writer}.log"
+        self.log.touch()
+        self.stopped = None
+        self.process = lab.net.popen(
+            where,
+            [
+                *(sys.executable, str(pathlib.Path(__file__).with_name("probe.py"))),
+                *(str(self.log), writer, *(dsn(address) for address in addresses)),
+            ],
+            stderr=open(lab.dir / f"{writer}.err", "w"),
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        if self.stopped is None:
+            self.stopped = now()
+            self.process.kill()
+            self.process.wait()
+
+    def writes(self):
+        """What the log says up to now, oldest first."""
+        found = []
+        # The last line may be half written.
+        for line in self.log.read_text().split("\n")[:-1]:
+            sent, answered, outcome, row, host = line.split()
+            found.append(Write(float(sent), float(answered), outcome, int(row), host))
+        return found
+
+    def acknowledged(self, host=None):
+        return [w for w in self.writes() if w.outcome == "ok" and host in (None, w.host)]
+
+    def wrote_since(self, moment, host=None):
+        """Has a write that was sent after `moment` been acknowledged?"""
+        last = self.acknowledged(host)[-1:]
+        return bool(last) and last[0].sent > moment
+
+    def longest_gap(self):
+        """Seconds between two acknowledged writes, or from the last one to the end."""
+        times = [w.answered for w in self.acknowledged()]
+        assert times, f"{self.writer} never wrote anything"
+        times.append(self.stopped or now())
+        return max(after - before for before, after in zip(times, times[1:]))
+
+
+class Lab:
+    """Nodes n1, n2, ... and a client on one network.
+
+    `dcs` is merged into bootstrap.dcs. `daemon` is the command that is given a settings file.
+    """
+
+    current = None  # The one that is open, for the report of a test that failed.
+
+    def __init__(self, names=("n1", "n2", "n3"), dcs=None, daemon=(str(BUILD / "pgbaton"),)):
+        self.daemon = daemon
+        self.net = net.Net(names)
+        self.dir = pathlib.Path(net.make_dir())
+        self.nodes = {
+            name: Node(name, self.net.addresses[name], self.dir) for name in names
+        }
+        self.probes = []
+        addresses = {name: node.address for name, node in self.nodes.items()}
+        for node in self.nodes.values():
+            settings = node.settings(addresses, dcs or {})
+            node.settings_file.write_text(yaml.safe_dump(settings, sort_keys=False))
+
+    def __enter__(self):
+        Lab.current = self
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        Lab.current = None
+        self.net.close()
+        for node in self.nodes.values():
+            if node.daemon is not None:
+                node.daemon.wait()
+        if "PGBATON_KEEP" not in os.environ:
+            shutil.rmtree(self.dir)
+
+    def logs(self):
+        """(name, last lines) of every log, for the report of a test that failed."""
+        return [(str(path.relative_to(self.dir)), tail(path)) for path in self._log_files()]
+
+    def _log_files(self):
+        return [path for path in sorted(self.dir.rglob("*.log")) if not self._is_probe(path)]
+
+    def _is_probe(self, path):
+        return any(probe.log == path for probe in self.probes)
+
+    # --- Daemons ---
+
+    def start(self, *names):
+        """Starts the daemons that do not run: all of them, or those named."""
+        for name in names or self.nodes:
+            node = self.nodes[name]
+            if not node.is_running():
+                node.daemon = self.net.popen(
+                    name,
+                    [*self.daemon, str(node.settings_file)],
+                    cwd=node.dir,
+                    stdin=subprocess.DEVNULL,
+                    stdout=open(node.log, "a"),
+                    stderr=subprocess.STDOUT,
+                )
+
+    def signal_daemon(self, name, number):
+        self.nodes[name].daemon.send_signal(number)
+
+    def kill_daemon(self, name):
+        """SIGKILL to the daemon alone: its guard and PostgreSQL stay."""
+        daemon = self.nodes[name].daemon
+        daemon.kill()
+        daemon.wait()
+
+    def kill_postmaster(self, name):
+        os.kill(self.nodes[name].postmaster(), signal.SIGKILL)
+
+    def kill_node(self, name):
+        """SIGKILL to daemon, guard and every process of PostgreSQL; probes live on."""
+        self.net.kill_all(name, spare=[probe.process.pid for probe in self.probes])
+        self.nodes[name].daemon.wait()
+
+    def recover(self):
+        """Ends every fault, and waits until the cluster is whole again."""
+        self.net.heal()
+        self.start()
+        self.wait_until_healthy()
+
+    # --- What the cluster says ---
+
+    def rest(self, name, path, method="GET", body=None, timeout=2.0, auth=True):
+        """(status, body) of a call from the client; JSON is parsed. OSError if nobody answers."""
+        headers = {}
+        if auth and method not in ("GET", "HEAD", "OPTIONS"):
+            token = base64.b64encode(f"{API_USER}:{API_PASSWORD}".encode()).decode()
+            headers["Authorization"] = f"Basic {token}"
+        connection = http.client.HTTPConnection(
+            self.nodes[name].address, REST_PORT, timeout=timeout
+        )
+        with self.net.inside("client"), contextlib.closing(connection):
+            data = json.dumps(body) if body is not None else None
+            connection.request(method, path, data, headers)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        with contextlib.suppress(ValueError):
+            return answer.status, json.loads(text)
+        return answer.status, text
+
+    def status(self, name, path, method="GET"):
+        """The status code, None if the node does not answer."""
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return self.rest(name, path, method, timeout=1.0)[0]
+        return None
+
+    def primary(self):
+        """The node that says it is the primary, None if there is none. Two are a failure."""
+        found = [name for name in self.nodes if self.status(name, "/primary") == 200]
+        assert len(found) < 2, f"several primaries: {found}"
+        return found[0] if found else None
+
+    def members(self):
+        """Name to member of GET /cluster, as the first node that answers sees it."""
+        for name in self.nodes:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                status, cluster = self.rest(name, "/cluster", timeout=1.0)
+                if status == 200:
+                    return {member["name"]: member for member in cluster["members"]}
+        return {}
+
+    def timeline(self, name):
+        return self.rest(name, "/patroni")[1].get("timeline")
+
+    def is_healthy(self):
+        """One primary, and every other member streams from it on its timeline."""
+        primary = self.primary()
+        members = self.members()
+        return (
+            primary is not None
+            and set(members) == set(self.nodes)
+            and members[primary]["role"] == "leader"
+            and all(self._streams(m, members[primary]) for n, m in members.items() if n != primary)
+            # HTTP says what a member reported last; the health check, what it is now.
+            and all(self.status(n, "/replica") == 200 for n in members if n != primary)
+        )
+
+    @staticmethod
+    def _streams(member, leader):
+        return member["state"] == "streaming" and member.get("timeline") == leader.get("timeline")
+
+    def wait_until_healthy(self, deadline=90):
+        self.wait_for(self.is_healthy, deadline, "a primary and all others streaming")
+
+    def replicas(self):
+        primary = self.primary()
+        return [name for name in self.nodes if name != primary]
+
+    def wait_for(self, condition, deadline, what):
+        """The first true value of `condition`; a failure after `deadline` seconds."""
+        end = time.monotonic() + deadline
+        while not (value := condition()):
+            if time.monotonic() > end:
+                raise AssertionError(f"not within {deadline} s: {what}; members: {self.members()}")
+            time.sleep(POLL_SECONDS)
+        return value
+
+    def ctl(self, *arguments, check=True):
+        """pgbatonctl on the client, with the settings of a node. `check`: it must succeed."""
+        settings = next(iter(self.nodes.values())).settings_file
+        process = self.net.popen(
+            "client",
+            [str(BUILD / "pgbatonctl"), "-c", str(settings), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        out, err = process.communicate(timeout=60)
+        assert not check or process.returncode == 0, f"ctl {arguments}: {out}{err}"
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    # --- SQL ---
+
+    def connect(self, target, where="client"):
+        """A connection from `where` to a node, or to whatever a connection string says."""
+        node = self.nodes.get(target)
+        with self.net.inside(where):
+            connection = psycopg2.connect(
+                dsn(node.address) if node else target, connect_timeout=2
+            )
+        connection.autocommit = True
+        return connection
+
+    def sql(self, target, query, *values, where="client"):
+        """The rows of a query; [] if it returns none."""
+        with contextlib.closing(self.connect(target, where)) as connection:
+            with connection.cursor() as cursor:
+                cursor.execute(query, values or None)
+                return cursor.fetchall() if cursor.description else []
+
+    def try_sql(self, target, query, *values, where="client"):
+        """The same, None if there is no connection or it breaks."""
+        with contextlib.suppress(psycopg2.OperationalError):
+            return self.sql(target, query, *values, where=where)
+        return None
+
+    # --- Clients ---
+
+    def probe(self, where="client", nodes=None):
+        """Starts to write from `where` to the primary among `nodes` (all), and has written."""
+        self.sql(
+            self.primary(),
+            "CREATE TABLE IF NOT EXISTS probe (writer text, id bigint, PRIMARY KEY (writer, id))",
+        )
+        addresses = [self.nodes[name].address for name in nodes or self.nodes]
+        probe = Probe(self, f"probe{len(self.probes) + 1}", where, addresses)
+        self.probes.append(probe)
+        self.wait_for(probe.acknowledged, 10, f"the first write of {probe.writer}")
+        return probe
+
+    def assert_nothing_lost(self, probe):
+        """Every acknowledged row is on the primary, and none that was never sent or refused."""
+        writes = probe.writes()
+        acknowledged = {w.row for w in writes if w.outcome == "ok"}
+        # The probe may have been stopped after it sent a row and before it logged it.
+        possible = {w.row for w in writes if w.outcome != "refused"} | {writes[-1].row + 1}
+        rows = self.sql(
+            self.primary(), "SELECT id FROM probe WHERE writer = %s", probe.writer
+        )
+        present = {row for row, in rows}
+        assert acknowledged <= present, f"lost: {sorted(acknowledged - present)[:20]}"
+        assert present <= possible, f"never sent: {sorted(present - possible)[:20]}"
+
+    @contextlib.contextmanager
+    def pgbench(self, clients=4):
+        """Load through HAProxy's write port for as long as the block lasts."""
+        host = self.net.addresses["client"]
+        target = f"host={host} port={WRITE_PORT} user={USER} dbname=postgres"
+        environment = {**os.environ, "PGPASSWORD": PASSWORD}
+        program = POSTGRES_PROGRAMS / "pgbench"
+        with self.net.inside("client"):
+            subprocess.run(
+                [program, "--initialize", "--quiet", target],
+                env=environment, check=True, capture_output=True, timeout=60,
+            )
+        # It ends when a connection breaks, so it is started again and again.
+        loop = f"while :; do {program} -n -c {clients} -T 3600 '{target}'; sleep 0.05; done"
+        process = self.net.popen(
+            "client", ["sh", "-c", loop], env=environment,
+            stdout=subprocess.DEVNULL, stderr=open(self.dir / "pgbench.log", "a"),
+        )
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    @contextlib.contextmanager
+    def haproxy(self, primary_check="/primary"):
+        """HAProxy on the client, with the shipped settings, until the end of the block."""
+        text = (ROOT / "conf/haproxy.cfg").read_text()
+        text = re.sub(r"10\.0\.0\.(?=\d+:)", net.SUBNET, text)
+        text = text.replace("OPTIONS /primary", f"OPTIONS {primary_check}")
+        settings = self.dir / "haproxy.cfg"
+        settings.write_text(text)
+        process = self.net.popen(
+            "client", ["haproxy", "-db", "-f", str(settings)],
+            stdout=open(self.dir / "haproxy.log", "a"), stderr=subprocess.STDOUT,
+        )
+        try:
+            # Until it has asked, it takes every server for a good one.
+            self.wait_for(self._haproxy_has_checked, 10, "HAProxy's first checks")
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+    def _haproxy_has_checked(self):
+        address = self.net.addresses["client"]
+        with self.net.inside("client"), contextlib.suppress(OSError):
+            with urllib.request.urlopen(f"http://{address}:{STATS_PORT}/;csv", timeout=1) as answer:
+                lines = answer.read().decode().lstrip("# ").splitlines()
+            checks = [row["check_status"] for row in csv.DictReader(lines)]
+            return any(checks) and not any("INI" in check for check in checks)
+        return False

@@ -1,0 +1,195 @@
+"""Network namespaces for a lab: hosts on one switch, and links that can be cut.
+
+Everything lives in namespaces named after the process that made them, so that a run that
+crashed leaves nothing behind for good: sweep() removes what belongs to processes that are gone.
+Needs root.
+"""
+
+import contextlib
+import ctypes
+import itertools
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+PREFIX = "pgb"
+SUBNET = "10.77.0."
+SWITCH = "switch"
+CLONE_NEWNET = 0x40000000
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_numbers = itertools.count(1)
+
+
+def run(*command):
+    """Runs a command that must succeed, and returns what it printed."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _enter(fd):
+    if _libc.setns(fd, CLONE_NEWNET) == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, f"setns: {os.strerror(number)}")
+
+
+def _names():
+    # "name" or "name (id: 3)" on each line.
+    return [line.split()[0] for line in run("ip", "netns", "list").splitlines() if line.split()]
+
+
+def _pids(name):
+    return [int(pid) for pid in run("ip", "netns", "pids", name).split()]
+
+
+def _is_left(pid):
+    """Is the process there, even as a zombie that its new parent has still to reap?
+
+    PostgreSQL asks this about the pid in a lock file. Our own children are ours to reap.
+    """
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{pid}/stat") as f:
+        return int(f.read().rpartition(")")[2].split()[1]) != os.getpid()
+    return False
+
+
+def kill_all(name, spare=(), deadline=10):
+    """SIGKILL to every process in the namespace until none is left."""
+    end = time.monotonic() + deadline
+    killed = set()
+    while (left := set(_pids(name)) - set(spare)) or any(map(_is_left, killed)):
+        if time.monotonic() > end:
+            raise TimeoutError(f"processes {left or killed} in {name} do not go away")
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        killed |= left
+        time.sleep(0.005)
+
+
+def _remove(name):
+    kill_all(name)
+    run("ip", "netns", "del", name)
+
+
+def make_dir():
+    """A folder for a lab, which sweep() knows as ours. PostgreSQL's user may pass through it."""
+    path = tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir="/tmp")
+    os.chmod(path, 0o755)
+    return path
+
+
+def sweep():
+    """Removes the namespaces and folders of runs that are over."""
+
+    def is_stale(name):
+        match = re.match(PREFIX + r"(\d+)-", name)
+        return match is not None and not os.path.exists(f"/proc/{match[1]}")
+
+    for name in filter(is_stale, _names()):
+        _remove(name)
+    for name in filter(is_stale, os.listdir("/tmp")):
+        shutil.rmtree(os.path.join("/tmp", name))
+
+
+class Net:
+    """Hosts `names`, the i-th with address 10.77.0.i from 1, and "client" with 10.77.0.100."""
+
+    def __init__(self, names):
+        if os.geteuid() != 0:
+            raise PermissionError("network namespaces need root")
+        sweep()
+        self.prefix = f"{PREFIX}{os.getpid()}-{next(_numbers)}-"
+        self.addresses = {name: f"{SUBNET}{i}" for i, name in enumerate(names, 1)}
+        self.addresses["client"] = f"{SUBNET}100"
+        try:
+            self._build()
+        except BaseException:
+            self.close()
+            raise
+
+    def _build(self):
+        switch = self.prefix + SWITCH
+        run("ip", "netns", "add", switch)
+        run("ip", "-n", switch, "link", "add", "br0", "type", "bridge")
+        run("ip", "-n", switch, "link", "set", "br0", "up")
+        for host, address in self.addresses.items():
+            name = self.prefix + host
+            run("ip", "netns", "add", name)
+            run("ip", "-n", name, "link", "set", "lo", "up")
+            run(
+                *("ip", "link", "add", "eth0", "netns", name),
+                *("type", "veth", "peer", "name", host, "netns", switch),
+            )
+            run("ip", "-n", switch, "link", "set", host, "master", "br0", "up")
+            run("ip", "-n", name, "addr", "add", f"{address}/24", "dev", "eth0")
+            run("ip", "-n", name, "link", "set", "eth0", "up")
+
+    def close(self):
+        """Kills what runs in the namespaces and removes them."""
+        for name in _names():
+            if name.startswith(self.prefix):
+                _remove(name)
+
+    # --- Processes ---
+
+    def popen(self, host, command, **options):
+        """Starts a command on the host, in a session of its own."""
+        enter = ["nsenter", f"--net=/run/netns/{self.prefix}{host}", "--"]
+        return subprocess.Popen([*enter, *command], start_new_session=True, **options)
+
+    def pids(self, host):
+        return _pids(self.prefix + host)
+
+    def kill_all(self, host, spare=()):
+        """A power cut: SIGKILL to everything on the host but the pids in `spare`."""
+        kill_all(self.prefix + host, spare)
+
+    @contextlib.contextmanager
+    def inside(self, host):
+        """Sockets that this thread opens in the block belong to the host, also afterwards."""
+        home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        there = os.open(f"/run/netns/{self.prefix}{host}", os.O_RDONLY)
+        try:
+            _enter(there)
+            yield
+        finally:
+            _enter(home)
+            os.close(there)
+            os.close(home)
+
+    # --- Faults. What is cut is dropped, not refused: nobody is told. ---
+
+    def _drop(self, host, chain, *match):
+        iptables = ("ip", "netns", "exec", self.prefix + host, "iptables", "-w")
+        run(*iptables, "-A", chain, *match, "-j", "DROP")
+
+    def cut_in(self, host, peer=None):
+        """What others (or one peer) send to the host does not arrive; what it sends does."""
+        source = ["-s", self.addresses[peer]] if peer else []
+        self._drop(host, "INPUT", "-i", "eth0", *source)
+
+    def cut_out(self, host, peer=None):
+        """What the host sends to others (or to one peer) does not leave it."""
+        target = ["-d", self.addresses[peer]] if peer else []
+        self._drop(host, "OUTPUT", "-o", "eth0", *target)
+
+    def cut(self, host, peer=None):
+        self.cut_in(host, peer)
+        self.cut_out(host, peer)
+
+    def link_down(self, host):
+        """Pulls the cable: unlike with cut(), the host itself can see it."""
+        run("ip", "-n", self.prefix + host, "link", "set", "eth0", "down")
+
+    def heal(self):
+        """Undoes every cut."""
+        for host in self.addresses:
+            name = self.prefix + host
+            run("ip", "netns", "exec", name, "iptables", "-w", "-F")
+            run("ip", "-n", name, "link", "set", "eth0", "up")
