@@ -243,11 +243,11 @@ static void follow(struct ha *ha)
         facts->run == PG_RUN_UP && facts->sql_ok && !facts->in_recovery && facts->writable_start;
     struct pg_upstream upstream;
 
-    if ((writable || (facts->writable_start && facts->run != PG_RUN_STOPPED)) && ha_settled(ha)) {
+    if ((writable || (facts->writable_start && facts->run != PG_RUN_STOPPED))) {
         stop(ha, PG_STOP_KILL, "another node was granted the next epoch");
         return;
     }
-    if (!action_may_start(ha) || !ha_settled(ha) || ha_log_epoch(ha) != ha->cluster.epoch ||
+    if (!action_may_start(ha) || ha_log_epoch(ha) != ha->cluster.epoch ||
         !find_upstream(ha, &upstream)) {
         return;
     }
@@ -299,11 +299,15 @@ static void drop_stranded(struct ha *ha)
 
 void standby_plan(struct ha *ha)
 {
+    if (!ha_settled(ha)) {
+        return; /* Rule 19: after a restart the log is applied anew, and old entries mean nothing.
+                 */
+    }
     drop_stranded(ha);
     switch (ha->cluster.phase) {
     case CLUSTER_NONE:
         if (ha->cluster.init_node == ha->self && ha->facts.data == PG_DATA_EMPTY &&
-            ha_settled(ha) && !ha->initdb_failed && action_may_start(ha)) {
+            !ha->initdb_failed && action_may_start(ha)) {
             action_start(ha, (struct pg_action){.kind = PG_ACTION_INITDB}, "new cluster");
         }
         return;
