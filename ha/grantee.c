@@ -8,12 +8,23 @@
 #include "base/time.h"
 #include "ha/ha_impl.h"
 
+/* The control file of a clean stop tells where its last record begins, the grant where it ended:
+ * no larger is that record, with the header of a page in its way. It holds no commit. */
+#define SHUTDOWN_RECORD_BYTES 256
+
+/* How far its WAL goes is known when all of it is replayed. */
+static bool replays_still(const struct pg_facts *facts)
+{
+    return facts->in_recovery && !facts->replay_idle &&
+           (facts->received_lsn == 0 || facts->received_lsn < facts->replayed_lsn);
+}
+
 /* Rule 12: a grantee that has less than the position, or another data directory, refuses. */
 static const char *why_refused(const struct ha *ha)
 {
     const struct cluster_grant *grant = &ha->cluster.last;
     const struct pg_facts *facts = &ha->facts;
-    const struct pg_position *end = &facts->position;
+    uint64_t end_lsn = 0; /* At most; 0: not known yet. */
 
     if (facts->data != PG_DATA_VALID) {
         return "there is no usable data directory";
@@ -24,17 +35,15 @@ static const char *why_refused(const struct ha *ha)
     if (facts->record.marker_epoch < grant->parent) {
         return "its WAL lacks the first commit of the epoch that the grant continues";
     }
-    if (facts->run == PG_RUN_STOPPED) {
-        end = facts->shut_down_cleanly || facts->wal_end.lsn == 0 ? &facts->control_end
-                                                                  : &facts->wal_end;
-        if (!facts->shut_down_cleanly && facts->wal_end.lsn == 0) {
-            return NULL; /* Its end is not known before it has replayed. */
-        }
-    } else if (facts->run != PG_RUN_UP || !facts->sql_ok) {
-        return NULL;
+    if (facts->run == PG_RUN_STOPPED && facts->wal_end.lsn != 0) {
+        end_lsn = facts->wal_end.lsn;
+    } else if (facts->run == PG_RUN_STOPPED && facts->shut_down_cleanly) {
+        end_lsn = facts->control_end.lsn + SHUTDOWN_RECORD_BYTES;
+    } else if (facts->run == PG_RUN_UP && facts->sql_ok && !replays_still(facts)) {
+        end_lsn = facts->position.lsn;
     }
-    return end->lsn != 0 && end->lsn < grant->start.lsn ? "its WAL ends before the grant's position"
-                                                        : NULL;
+    return end_lsn != 0 && end_lsn < grant->start.lsn ? "its WAL ends before the grant's position"
+                                                      : NULL;
 }
 
 static struct pg_action writable_action(const struct ha *ha, enum pg_action_kind kind)
@@ -91,7 +100,9 @@ static void prepare(struct ha *ha)
     }
     if (facts->run == PG_RUN_STOPPED) {
         action_start(ha, writable_action(ha, PG_ACTION_START_PRIMARY), ha->cluster.last.reason);
-    } else if (facts->run == PG_RUN_UP && facts->sql_ok) {
+    } else if (
+        facts->run == PG_RUN_UP && facts->sql_ok &&
+        (!replays_still(facts) || facts->position.lsn >= ha->cluster.last.start.lsn)) {
         /* Also of a server that is writable under the epoch before: it gets the new marker, and
          * the guard the new epoch. */
         action_start(ha, writable_action(ha, PG_ACTION_PROMOTE), ha->cluster.last.reason);

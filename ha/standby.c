@@ -197,7 +197,9 @@ static void mend(struct ha *ha, enum rejoin rejoin, const struct pg_upstream *up
 static void follow_stopped(struct ha *ha, const struct pg_upstream *upstream)
 {
     const struct pg_facts *facts = &ha->facts;
-    const struct pg_position end = facts->shut_down_cleanly ? facts->control_end : facts->wal_end;
+    const struct pg_position end = facts->wal_end.lsn != 0    ? facts->wal_end
+                                   : facts->shut_down_cleanly ? facts->control_end
+                                                              : (struct pg_position){.lsn = 0};
     enum rejoin rejoin = REJOIN_FOLLOW;
 
     if (end.lsn != 0 && facts->record.data_dir_id != 0) {
@@ -214,11 +216,20 @@ static void follow_running(struct ha *ha, const struct pg_upstream *upstream)
 {
     const struct pg_facts *facts = &ha->facts;
     const struct pg_record *record = &facts->record;
+    const struct pg_position any_end = {
+        .timeline = facts->position.timeline,
+        .lsn = UINT64_MAX,
+    };
     enum rejoin rejoin;
 
     if (facts->conninfo_set && record->follow_epoch == upstream->epoch &&
         record->follow_timeline == upstream->timeline) {
         return;
+    }
+    if (!replay_is_told(facts) &&
+        rejoin_decide(&ha->cluster, upstream->timeline, record->marker_epoch, any_end) !=
+            REJOIN_FOLLOW) {
+        return; /* It depends on where its own WAL ends: that is known when it has replayed it. */
     }
     rejoin = rejoin_decide(&ha->cluster, upstream->timeline, record->marker_epoch, facts->position);
     if (rejoin != REJOIN_FOLLOW) {
