@@ -64,6 +64,19 @@ static bool runs_postgres(const struct ha *ha, uint64_t node)
     return status != NULL && !status->member.witness;
 }
 
+/* The node that somebody asked for; 0: none, or its hour has not come, or another change of
+ * primary was meant. */
+static uint64_t requested(const struct ha *ha)
+{
+    const struct cluster_request *request = &ha->cluster.request;
+
+    if (request->kind == CLUSTER_REQUEST_NONE || request->scheduled_wall_ms > ha->wall_ms ||
+        (request->from != 0 && request->from != ha->cluster.last.node)) {
+        return 0;
+    }
+    return request->to;
+}
+
 /* What old lets a grant be fenced: nothing that it or an older one started can still run (11). */
 static bool older_is_over(const struct ha *ha)
 {
@@ -349,14 +362,14 @@ static void describe_choice(const struct ha *ha, char *reason, size_t size, uint
     struct text text;
 
     text_init(&text, reason, size);
-    text_addf(&text, "%s", node == ha->cluster.request.to ? "asked for; " : "best position; ");
+    text_addf(&text, "%s", node == requested(ha) ? "asked for; " : "best position; ");
     text_add(&text, ha->cluster.revoke_reason);
 }
 
 static void choose(struct ha *ha, bool fenced)
 {
     struct choose_input input = {
-        .requested = ha->cluster.request.to,
+        .requested = requested(ha),
         .maximum_lag_bytes = ha->dynamic.maximum_lag_bytes,
         .old_primary_last = true,
     };
@@ -453,7 +466,7 @@ static void hand_over(
 static uint64_t find_complete(const struct ha *ha, const struct ha_stopped *stopped)
 {
     const struct cluster_grant *last = &ha->cluster.last;
-    const uint64_t wanted = ha->cluster.request.to;
+    const uint64_t wanted = requested(ha);
     const struct ha_status *old = ha_known_status(ha, last->node);
     const struct ha_status *best = NULL;
     uint64_t found = 0;
@@ -484,7 +497,7 @@ static uint64_t find_complete(const struct ha *ha, const struct ha_stopped *stop
 static bool somebody_may_complete(const struct ha *ha)
 {
     const struct ha_status *old = ha_known_status(ha, ha->cluster.last.node);
-    const uint64_t wanted = ha->cluster.request.to;
+    const uint64_t wanted = requested(ha);
 
     for (uint32_t i = 0; i < ha->raft.member_count; i++) {
         const uint64_t node = ha->raft.members[i].id;
