@@ -62,6 +62,15 @@ def dsn(host, port=POSTGRES_PORT):
     return f"host={host} port={port} user={USER} password={PASSWORD} dbname=postgres"
 
 
+def clean_environment():
+    """Ours without the variables that the programs take for settings, such as PGBATON_BUILD."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PGBATON", "PATRONI", "PG"))
+    }
+
+
 def own_by_postgres(path):
     user = pwd.getpwnam("postgres")
     os.chown(path, user.pw_uid, user.pw_gid)
@@ -266,6 +275,7 @@ class Lab:
                     name,
                     [*self.daemon, str(node.settings_file)],
                     cwd=node.dir,
+                    env=clean_environment(),
                     stdin=subprocess.DEVNULL,
                     stdout=open(node.log, "a"),
                     stderr=subprocess.STDOUT,
@@ -358,6 +368,17 @@ class Lab:
     def wait_until_healthy(self, deadline=90):
         self.wait_for(self.is_healthy, deadline, "a primary and all others streaming")
 
+    def wait_for_another_primary(self, old, deadline=20):
+        """The node that is the primary once it is not `old` any more."""
+        return self.wait_for(
+            lambda: (found := self.primary()) not in (None, old) and found,
+            deadline, f"a primary other than {old}",
+        )
+
+    def patch_config(self, change):
+        status, answer = self.rest(self.primary(), "/config", "PATCH", change)
+        assert status == 200, answer
+
     def replicas(self):
         primary = self.primary()
         return [name for name in self.nodes if name != primary]
@@ -377,6 +398,7 @@ class Lab:
         process = self.net.popen(
             "client",
             [str(BUILD / "pgbatonctl"), "-c", str(settings), *arguments],
+            env=clean_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -443,7 +465,7 @@ class Lab:
         """Load through HAProxy's write port for as long as the block lasts."""
         host = self.net.addresses["client"]
         target = f"host={host} port={WRITE_PORT} user={USER} dbname=postgres"
-        environment = {**os.environ, "PGPASSWORD": PASSWORD}
+        environment = {**clean_environment(), "PGPASSWORD": PASSWORD}
         program = POSTGRES_PROGRAMS / "pgbench"
         with self.net.inside("client"):
             subprocess.run(

@@ -1,0 +1,80 @@
+"""The daemon comes and goes; PostgreSQL does not notice."""
+
+import signal
+
+from lab import now
+
+TTL = 2.0
+
+
+def kill_and_start(lab, name):
+    lab.kill_daemon(name)
+    lab.start(name)
+
+
+def assert_untouched(lab, name, kill):
+    """Whatever `kill` does to the daemon of `name`: same server, same primary, no gap."""
+    primary = lab.primary()
+    postmaster = lab.nodes[name].postmaster()
+    timeline = lab.timeline(primary)
+    with lab.probe() as probe:
+        kill(lab, name)
+        restarted = now()
+        lab.wait_until_healthy()
+        lab.wait_for(lambda: probe.wrote_since(restarted + 2 * TTL), 20, "writes all the time")
+    assert lab.nodes[name].postmaster() == postmaster
+    assert lab.primary() == primary
+    assert lab.timeline(primary) == timeline
+    assert probe.longest_gap() < 0.5
+    lab.assert_nothing_lost(probe)
+
+
+def test_a_killed_daemon_of_the_primary_that_comes_back_changes_nothing(lab):
+    assert_untouched(lab, lab.primary(), kill_and_start)
+
+
+def test_a_killed_daemon_of_a_standby_that_comes_back_changes_nothing(lab):
+    assert_untouched(lab, lab.replicas()[0], kill_and_start)
+
+
+def test_daemons_killed_one_after_the_other_change_nothing(lab):
+    def kill_all_in_turn(lab, _):
+        for name in lab.nodes:
+            kill_and_start(lab, name)
+            lab.wait_until_healthy()
+
+    assert_untouched(lab, lab.primary(), kill_all_in_turn)
+
+
+def test_a_killed_daemon_that_stays_away_is_replaced(lab):
+    old = lab.primary()
+    with lab.probe(where=old, nodes=[old]) as inside, lab.probe() as probe:
+        lab.kill_daemon(old)
+        killed = now()
+        lab.wait_for_another_primary(old)
+        lab.wait_for(lambda: probe.wrote_since(killed + TTL), 20, "writes elsewhere")
+    # The guard ended PostgreSQL when the lease did.
+    elsewhere = [w for w in probe.acknowledged() if w.host != lab.nodes[old].address]
+    assert inside.acknowledged()[-1].answered < elsewhere[0].answered
+    assert lab.nodes[old].postmaster() is None
+    lab.assert_nothing_lost(probe)
+
+
+def test_a_reload_of_the_settings_changes_nothing(lab):
+    def reload(lab, name):
+        lab.signal_daemon(name, signal.SIGHUP)
+
+    assert_untouched(lab, lab.primary(), reload)
+
+
+def test_a_daemon_that_is_told_to_end_hands_over_first(lab):
+    old = lab.primary()
+    with lab.probe() as probe:
+        lab.signal_daemon(old, signal.SIGTERM)
+        asked = now()
+        assert lab.nodes[old].daemon.wait(timeout=60) == 0
+        lab.wait_for_another_primary(old)
+        lab.wait_for(lambda: probe.wrote_since(asked), 20, "writes elsewhere")
+    assert lab.nodes[old].postmaster() is None
+    assert probe.longest_gap() < TTL
+    lab.assert_nothing_lost(probe)

@@ -1,0 +1,93 @@
+"""A planned change of the primary: quick, and nothing is lost."""
+
+import pytest
+
+from lab import now
+
+
+def switch_over(lab):
+    """Hands over to any standby and returns the new primary."""
+    old = lab.primary()
+    status, text = lab.rest(old, "/switchover", "POST", {"leader": old}, timeout=30)
+    assert status == 200, text
+    return lab.wait_for_another_primary(old, 5)
+
+
+def test_a_switchover_on_an_idle_cluster_is_quick(lab):
+    with lab.probe() as probe:
+        switch_over(lab)
+        done = now()
+        lab.wait_for(lambda: probe.wrote_since(done), 10, "writes after the switchover")
+    assert probe.longest_gap() < 1.5
+    lab.assert_nothing_lost(probe)
+
+
+def test_a_switchover_under_load_loses_no_row(lab):
+    with lab.haproxy(), lab.pgbench(), lab.probe() as probe:
+        switch_over(lab)
+        done = now()
+        lab.wait_for(lambda: probe.wrote_since(done), 10, "writes after the switchover")
+    assert probe.longest_gap() < 3
+    lab.assert_nothing_lost(probe)
+
+
+def test_the_candidate_that_was_asked_for_becomes_primary(lab):
+    old = lab.primary()
+    candidate = lab.replicas()[-1]
+    before = lab.timeline(old)
+    body = {"leader": old, "candidate": candidate}
+    status, text = lab.rest(old, "/switchover", "POST", body, timeout=30)
+    assert status == 200, text
+    assert text == f'Successfully switched over to "{candidate}"'
+    assert lab.wait_for_another_primary(old, 5) == candidate
+    assert lab.timeline(candidate) == before + 1
+
+
+def test_the_old_primary_follows_without_a_new_copy(lab):
+    old = lab.primary()
+    created = (lab.nodes[old].data / "PG_VERSION").stat().st_mtime_ns
+    new = switch_over(lab)
+    lab.wait_until_healthy()
+    assert (lab.nodes[old].data / "PG_VERSION").stat().st_mtime_ns == created
+    assert lab.sql(old, "SELECT sender_host FROM pg_stat_wal_receiver") == [
+        (lab.nodes[new].address,)
+    ]
+
+
+def test_any_node_takes_the_request(lab):
+    old = lab.primary()
+    standby = lab.replicas()[0]
+    status, text = lab.rest(standby, "/switchover", "POST", {"leader": old}, timeout=30)
+    assert status == 200, text
+    lab.wait_for_another_primary(old, 5)
+
+
+def test_the_command_line_switches_over(lab):
+    old = lab.primary()
+    candidate = lab.replicas()[0]
+    done = lab.ctl("switchover", "--leader", old, "--candidate", candidate, "--force")
+    assert f'Successfully switched over to "{candidate}"' in done.stdout
+    assert lab.wait_for_another_primary(old, 5) == candidate
+
+
+@pytest.mark.parametrize(
+    "body, status",
+    [
+        ({"leader": "n9"}, 412),
+        ({"candidate": "n1"}, 400),
+        ({"leader": "{primary}", "candidate": "{primary}"}, 400),
+        ({"leader": "{primary}", "candidate": "n9"}, 412),
+    ],
+)
+def test_a_switchover_that_makes_no_sense_is_refused(lab, body, status):
+    primary = lab.primary()
+    body = {key: value.format(primary=primary) for key, value in body.items()}
+    assert lab.rest(primary, "/switchover", "POST", body)[0] == status
+    assert lab.primary() == primary
+
+
+def test_a_switchover_without_the_password_is_refused(lab):
+    primary = lab.primary()
+    body = {"leader": primary}
+    assert lab.rest(primary, "/switchover", "POST", body, auth=False)[0] == 401
+    assert lab.primary() == primary
