@@ -267,7 +267,18 @@ const char *ha_name(const struct ha *ha, uint64_t node)
 
 uint64_t ha_ttl(const struct ha *ha)
 {
-    return ha->cluster.ttl_ms;
+    const struct cluster *cluster = &ha->cluster;
+    uint64_t ttl_ms = cluster->ttl_ms;
+
+    if (cluster->ttl_other_ms != 0) {
+        ttl_ms = time_min(ttl_ms, cluster->ttl_other_ms);
+    }
+    for (uint32_t i = 0; i < ha->tail_count; i++) {
+        if (ha->tail[i].ttl_ms != 0) {
+            ttl_ms = time_min(ttl_ms, ha->tail[i].ttl_ms);
+        }
+    }
+    return ttl_ms;
 }
 
 static const struct ha_peer *find_peer(const struct ha *ha, uint64_t node)

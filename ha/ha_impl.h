@@ -121,8 +121,9 @@ struct ha {
     uint64_t transfer_ms;
     uint64_t membership_ms;
     uint64_t bootstrap_ms; /* Nothing stood in the way of a first epoch since; 0: not yet. */
-    uint64_t ttl_index;    /* The change of ttl that ... */
-    uint64_t ttl_seen_ms;  /* ... was seen here at. */
+    uint64_t ttl_index;    /* The change of ttl that the primary of ... */
+    uint64_t ttl_epoch;    /* ... this epoch ... */
+    uint64_t ttl_seen_ms;  /* ... knows since. */
     char no_grant_reason[CLUSTER_REASON_SIZE];
 
     /* Status. */
@@ -155,6 +156,9 @@ void ha_note(
     struct ha *ha, enum ha_note_kind kind, uint64_t epoch, uint64_t node, const char *format, ...);
 struct ha_message *ha_message_new(struct ha *ha, enum ha_message_kind kind, uint64_t to);
 const char *ha_name(const struct ha *ha, uint64_t node);
+/* The shortest ttl that the log names: what rounds are sent with. Who waits takes the longest
+ * (cluster_ttl_max()), so that no lease outlives a wait while the two stand side by side (rule 3).
+ */
 uint64_t ha_ttl(const struct ha *ha);
 /* Every epoch, rule and membership entry that the log holds is applied (rule 19). */
 bool ha_settled(const struct ha *ha);

@@ -252,7 +252,8 @@ uint64_t rounds_silent_ms(const struct ha *ha)
 
 bool rounds_suspect(const struct ha *ha)
 {
-    return cluster_grantee(&ha->cluster) != 0 && rounds_silent_ms(ha) >= ha_ttl(ha) / 2;
+    return cluster_grantee(&ha->cluster) != 0 &&
+           rounds_silent_ms(ha) >= cluster_ttl_max(&ha->cluster) / 2;
 }
 
 uint64_t rounds_wait_left(const struct ha *ha)

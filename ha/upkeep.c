@@ -114,11 +114,24 @@ static void keep_first_config(struct ha *ha)
     }
 }
 
+/*
+ * The primary sends rounds of the shorter of the two values for good: it has applied the entry
+ * that put them side by side. A lease of an older epoch is over by then, its successor serves.
+ */
+static bool primary_knows_ttl(const struct ha *ha)
+{
+    const struct ha_status *primary = ha_fresh_status(ha, ha->cluster.last.node);
+
+    return ha->cluster.phase == CLUSTER_SERVING && primary != NULL &&
+           primary->applied_index >= ha->cluster.ttl_index;
+}
+
 /* Rule 3: by two entries, the new value beside the old and, when the longer has passed, alone. */
 static void keep_ttl(struct ha *ha)
 {
     const struct cluster *cluster = &ha->cluster;
     const uint64_t wanted_ms = ha->dynamic.ttl_ms;
+    const uint64_t wait_ms = time_lengthen(cluster_ttl_max(cluster));
 
     if (cluster->config_version == 0 || wanted_ms == 0) {
         return;
@@ -130,13 +143,14 @@ static void keep_ttl(struct ha *ha)
         }
         return;
     }
-    if (ha->ttl_index != cluster->ttl_index) {
+    if (ha->ttl_index != cluster->ttl_index || ha->ttl_epoch != cluster->epoch ||
+        !primary_knows_ttl(ha)) {
         ha->ttl_index = cluster->ttl_index;
+        ha->ttl_epoch = cluster->epoch;
         ha->ttl_seen_ms = ha->now_ms;
     }
     /* Before the first epoch there is no lease to outlive anything. */
-    if (cluster->epoch == 0 ||
-        time_since(ha->now_ms, ha->ttl_seen_ms) >= time_lengthen(cluster_ttl_max(cluster))) {
+    if (cluster->epoch == 0 || time_since(ha->now_ms, ha->ttl_seen_ms) >= wait_ms) {
         (void)leader_propose(
             ha, &(struct command){.kind = COMMAND_TTL_ALONE, .ttl_ms = cluster->ttl_other_ms});
     }
