@@ -221,6 +221,9 @@ void daemon_stop(struct daemon *daemon, int exit_status)
     uv_close((uv_handle_t *)&daemon->on_hup, NULL);
     outside_close(daemon);
     if (daemon->local != NULL) {
+        if (exit_status == 0 && !daemon->start_over) {
+            local_dismiss_guard(daemon->local);
+        }
         local_close(daemon->local);
     }
     consensus_close(daemon);

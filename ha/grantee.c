@@ -8,10 +8,6 @@
 #include "base/time.h"
 #include "ha/ha_impl.h"
 
-/* The control file of a clean stop tells where its last record begins, the grant where it ended:
- * no larger is that record, with the header of a page in its way. It holds no commit. */
-#define SHUTDOWN_RECORD_BYTES 256
-
 /* How far its WAL goes is known when all of it is replayed. */
 static bool replays_still(const struct pg_facts *facts)
 {
@@ -24,7 +20,7 @@ static const char *why_refused(const struct ha *ha)
 {
     const struct cluster_grant *grant = &ha->cluster.last;
     const struct pg_facts *facts = &ha->facts;
-    uint64_t end_lsn = 0; /* At most; 0: not known yet. */
+    const struct pg_position *end = &facts->position;
 
     if (facts->data != PG_DATA_VALID) {
         return "there is no usable data directory";
@@ -35,15 +31,13 @@ static const char *why_refused(const struct ha *ha)
     if (facts->record.marker_epoch < grant->parent) {
         return "its WAL lacks the first commit of the epoch that the grant continues";
     }
-    if (facts->run == PG_RUN_STOPPED && facts->wal_end.lsn != 0) {
-        end_lsn = facts->wal_end.lsn;
-    } else if (facts->run == PG_RUN_STOPPED && facts->shut_down_cleanly) {
-        end_lsn = facts->control_end.lsn + SHUTDOWN_RECORD_BYTES;
-    } else if (facts->run == PG_RUN_UP && facts->sql_ok && !replays_still(facts)) {
-        end_lsn = facts->position.lsn;
+    if (facts->run == PG_RUN_STOPPED) {
+        end = &facts->wal_end; /* Not known: it is before it has replayed. */
+    } else if (facts->run != PG_RUN_UP || !facts->sql_ok || replays_still(facts)) {
+        return NULL;
     }
-    return end_lsn != 0 && end_lsn < grant->start.lsn ? "its WAL ends before the grant's position"
-                                                      : NULL;
+    return end->lsn != 0 && end->lsn < grant->start.lsn ? "its WAL ends before the grant's position"
+                                                        : NULL;
 }
 
 static struct pg_action writable_action(const struct ha *ha, enum pg_action_kind kind)
@@ -73,8 +67,8 @@ static void prepare(struct ha *ha)
         !action_may_start(ha)) {
         return;
     }
-    if (facts->run == PG_RUN_STOPPED && facts->control_end.lsn == 0) {
-        return; /* Its control file is still being read. */
+    if (facts->run == PG_RUN_STOPPED && !postgres_is_measured(ha)) {
+        return;
     }
     refusal = why_refused(ha);
     if (refusal != NULL) {

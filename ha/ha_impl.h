@@ -82,7 +82,8 @@ struct ha {
     enum pg_action_kind failed_kind;
 
     /* Reports; they go into the status. */
-    uint64_t cut_epoch; /* The upstream was removed while this one was being decided. */
+    uint64_t rewound_epoch; /* pg_rewind was successful under it. */
+    uint64_t cut_epoch;     /* The upstream was removed while this one was being decided. */
     uint64_t pledged_epoch;
     struct pg_position pledged_position;
     uint64_t ready_epoch;
@@ -193,6 +194,7 @@ void postgres_facts(struct ha *ha, const struct pg_facts *facts);
 void postgres_done(struct ha *ha, const struct pg_action_done *done);
 void postgres_local(struct ha *ha, enum ha_local_kind kind, uint64_t id);
 void postgres_tick(struct ha *ha);
+bool postgres_is_measured(const struct ha *ha);
 bool postgres_needs_bootstrap(const struct ha *ha);
 void postgres_applied(struct ha *ha);
 void action_start(struct ha *ha, struct pg_action action, const char *why);

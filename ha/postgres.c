@@ -10,10 +10,13 @@
 #include "base/time.h"
 #include "ha/ha_impl.h"
 
-#define RETRY_FIRST_MS    500
-#define RETRY_MOST_MS     10000
-#define LEAVE_PATIENCE_MS 20000
-#define FAILED_MS         5000 /* Left out of the choice so long, where others can be chosen. */
+#define RETRY_FIRST_MS      500
+#define RETRY_MOST_MS       10000
+#define LEAVE_PATIENCE_MS   20000
+#define LEAVE_LEADER_MS     2000
+#define LEAVE_HANDOVER_MS   3000 /* PostgreSQL is stopped, and nobody takes over. */
+#define MEASURE_PATIENCE_MS 2000
+#define FAILED_MS           5000 /* Left out of the choice so long, where others can be chosen. */
 
 bool action_may_start(const struct ha *ha)
 {
@@ -109,9 +112,11 @@ static void succeed(struct ha *ha, const struct pg_action_done *done)
     case PG_ACTION_CUT:
         ha->cut_epoch = ha->action.epoch;
         return;
+    case PG_ACTION_REWIND:
+        ha->rewound_epoch = ha->action.epoch;
+        return;
     case PG_ACTION_FOLLOW:
     case PG_ACTION_CHECKPOINT:
-    case PG_ACTION_REWIND:
     case PG_ACTION_RELOAD:
         return;
     }
@@ -164,6 +169,16 @@ static bool writable_is_gone(const struct pg_facts *facts)
                                             facts->in_recovery && !facts->writable_start);
 }
 
+/* The files of a stopped server were looked at: where its WAL ends is known, or will not be. */
+bool postgres_is_measured(const struct ha *ha)
+{
+    const struct pg_facts *facts = &ha->facts;
+
+    return facts->control_end.lsn != 0 &&
+           (facts->wal_end.lsn != 0 ||
+            time_since(ha->now_ms, facts->stopped_since_ms) >= MEASURE_PATIENCE_MS);
+}
+
 static void report_stopped(struct ha *ha)
 {
     const struct cluster_grant *last = &ha->cluster.last;
@@ -196,10 +211,7 @@ static void report_stopped(struct ha *ha)
     if (stopped->end_final) {
         return;
     }
-    if (facts->run == PG_RUN_STOPPED && facts->shut_down_cleanly && facts->control_end.lsn != 0) {
-        stopped->end = facts->control_end;
-        stopped->end_final = true;
-    } else if (facts->run == PG_RUN_STOPPED && facts->wal_end.lsn != 0) {
+    if (facts->run == PG_RUN_STOPPED && facts->wal_end.lsn != 0) {
         stopped->end = facts->wal_end;
         stopped->redo_bytes = facts->redo_bytes;
         stopped->end_final = true;
@@ -361,6 +373,13 @@ static void keep_slots(struct ha *ha)
     }
 }
 
+/* Leadership is worth a moment: without a leader nothing is decided for an election time. */
+static bool leads_others(const struct ha *ha)
+{
+    return ha->raft.leader && ha->raft.member_count > 1 &&
+           time_since(ha->now_ms, ha->leaving_ms) < LEAVE_LEADER_MS;
+}
+
 /* Stop what runs and go. A primary hands over first; see grantee.c. */
 static void leave(struct ha *ha)
 {
@@ -375,7 +394,10 @@ static void leave(struct ha *ha)
         return;
     }
     if (ha->facts.run == PG_RUN_STOPPED) {
-        ha->update->left = handed_over || too_long || ha->cluster.phase == CLUSTER_NONE;
+        ha->update->left =
+            too_long || ha->raft.member_count <= 1 ||
+            time_since(ha->now_ms, ha->facts.stopped_since_ms) >= LEAVE_HANDOVER_MS ||
+            ((handed_over || ha->cluster.phase == CLUSTER_NONE) && !leads_others(ha));
     } else if ((handed_over || too_long) && ha->action.kind != PG_ACTION_STOP) {
         action_start(
             ha, (struct pg_action){.kind = PG_ACTION_STOP, .stop = PG_STOP_FAST},

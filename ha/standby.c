@@ -79,12 +79,12 @@ static void pledge(struct ha *ha)
         return;
     }
     if (is_fresh(ha)) {
-        pledge_with(ha, facts->control_end);
+        pledge_with(ha, facts->wal_end.lsn != 0 ? facts->wal_end : facts->control_end);
         return;
     }
     switch (facts->run) {
     case PG_RUN_STOPPED:
-        if (facts->control_end.lsn != 0) { /* Else its control file is still being read. */
+        if (postgres_is_measured(ha)) {
             start_standby(ha, "to report the end of its WAL");
         }
         return;
@@ -197,12 +197,11 @@ static void mend(struct ha *ha, enum rejoin rejoin, const struct pg_upstream *up
 static void follow_stopped(struct ha *ha, const struct pg_upstream *upstream)
 {
     const struct pg_facts *facts = &ha->facts;
-    const struct pg_position end = facts->wal_end.lsn != 0    ? facts->wal_end
-                                   : facts->shut_down_cleanly ? facts->control_end
-                                                              : (struct pg_position){.lsn = 0};
+    const struct pg_position end = facts->wal_end;
     enum rejoin rejoin = REJOIN_FOLLOW;
 
-    if (end.lsn != 0 && facts->record.data_dir_id != 0) {
+    /* What pg_rewind has looked at is in order, also where it found nothing to do. */
+    if (end.lsn != 0 && facts->record.data_dir_id != 0 && ha->rewound_epoch != ha->cluster.epoch) {
         rejoin = rejoin_decide(&ha->cluster, upstream->timeline, facts->record.marker_epoch, end);
     }
     if (rejoin == REJOIN_FOLLOW) {
@@ -232,7 +231,7 @@ static void follow_running(struct ha *ha, const struct pg_upstream *upstream)
         return; /* It depends on where its own WAL ends: that is known when it has replayed it. */
     }
     rejoin = rejoin_decide(&ha->cluster, upstream->timeline, record->marker_epoch, facts->position);
-    if (rejoin != REJOIN_FOLLOW) {
+    if (rejoin != REJOIN_FOLLOW && ha->rewound_epoch != ha->cluster.epoch) {
         mend(ha, rejoin, upstream);
         return;
     }
@@ -279,7 +278,7 @@ static void follow(struct ha *ha)
     }
     switch (facts->run) {
     case PG_RUN_STOPPED:
-        if (facts->control_end.lsn != 0) {
+        if (postgres_is_measured(ha)) {
             follow_stopped(ha, &upstream);
         }
         return;

@@ -10,6 +10,7 @@
 #include "ha/ha_impl.h"
 
 #define TRANSFER_EVERY_MS   2000
+#define TRANSFER_LEAVING_MS 300
 #define MEMBERSHIP_EVERY_MS 300
 #define REQUEST_PATIENCE_MS 15000
 
@@ -188,10 +189,12 @@ static void keep_leadership(struct ha *ha)
     const uint64_t primary = cluster_grantee(&ha->cluster);
     const struct ha_status *status = ha_fresh_status(ha, primary);
 
-    if (ha->cluster.phase != CLUSTER_SERVING || primary == ha->self || status == NULL ||
-        !ha_is_voter(ha, primary) || !status->position_checked || status->leaving ||
-        status->suspects_epoch == ha->cluster.epoch ||
-        time_since(ha->now_ms, ha->transfer_ms) < TRANSFER_EVERY_MS) {
+    /* Who leaves hands it over before the new primary has served. */
+    if ((ha->cluster.phase != CLUSTER_SERVING && !ha->leaving) || primary == ha->self ||
+        status == NULL || !ha_is_voter(ha, primary) || !status->position_checked ||
+        status->leaving || status->suspects_epoch == ha->cluster.epoch ||
+        time_since(ha->now_ms, ha->transfer_ms) <
+            (ha->leaving ? TRANSFER_LEAVING_MS : TRANSFER_EVERY_MS)) {
         return;
     }
     ha->transfer_ms = ha->now_ms;

@@ -134,3 +134,10 @@ void local_guard_close(struct local *local)
         guard_client_close(&local->guard);
     }
 }
+
+void local_dismiss_guard(struct local *local)
+{
+    if (guard_client_is_up(&local->guard) && guard_client_shutdown(&local->guard) == 0) {
+        log_warning("the guard was not told to end");
+    }
+}

@@ -62,6 +62,10 @@ void local_watch_closely(struct local *local, bool closely);
 
 void local_reload(struct local *local, const struct conf *conf);
 
+/* Tells the guard to end, for a daemon that ends with its PostgreSQL stopped; refused by the
+ * guard while anything of a server runs. */
+void local_dismiss_guard(struct local *local);
+
 /* Leaves guard and PostgreSQL as they are. Ends in events->closed. */
 void local_close(struct local *local);
 
