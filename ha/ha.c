@@ -163,10 +163,14 @@ void ha_apply(struct ha *ha, uint64_t index, uint64_t term, const struct command
     if (command == NULL) {
         return;
     }
-    ha->proposed[command->kind].at_ms = 0;
     if (!cluster_apply(&ha->cluster, command, term, index)) {
+        /* Proposed again at once, it would be void again: the log must not be filled with it. */
+        ha_note(
+            ha, HA_NOTE_VOID_COMMAND, command->epoch, command->node, "%s",
+            command_name(command->kind));
         return;
     }
+    ha->proposed[command->kind].at_ms = 0;
     if (command->kind == COMMAND_SERVING) {
         ha->serving_index = index;
     }

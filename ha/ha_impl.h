@@ -121,6 +121,7 @@ struct ha {
     uint64_t regranted_ms;     /* The old primary was granted again at; 0: never. */
     uint64_t transfer_ms;
     uint64_t membership_ms;
+    uint64_t named_alike;  /* This node cannot be a member: its name is taken. */
     uint64_t bootstrap_ms; /* Nothing stood in the way of a first epoch since; 0: not yet. */
     uint64_t ttl_index;    /* The change of ttl that the primary of ... */
     uint64_t ttl_epoch;    /* ... this epoch ... */

@@ -21,22 +21,36 @@ static bool same_member(const struct cluster_member *a, const struct cluster_mem
            text_equal(a->pg_host, b->pg_host) && text_equal(a->api_url, b->api_url);
 }
 
+/* Names that differ in case only are one (cluster.c). */
+static bool name_is_taken(const struct ha *ha, uint64_t node, const char *name)
+{
+    for (uint32_t i = 0; i < CLUSTER_MEMBERS_MAX; i++) {
+        const struct cluster_member *member = &ha->cluster.members[i];
+
+        if (member->id != 0 && member->id != node && text_equal_nocase(member->name, name)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void keep_members(struct ha *ha)
 {
     for (uint32_t i = 0; i < ha->raft.member_count; i++) {
         const uint64_t node = ha->raft.members[i].id;
         const struct ha_status *status = ha_fresh_status(ha, node);
         const struct cluster_member *known = cluster_find(&ha->cluster, node);
-        const struct cluster_member *namesake;
 
         if (status == NULL || (known != NULL && same_member(known, &status->member))) {
             continue;
         }
-        namesake = cluster_find_name(&ha->cluster, status->member.name);
-        if (namesake != NULL && namesake->id != node) {
-            ha_note(
-                ha, HA_NOTE_MEMBER_CHANGE, 0, node, "another member is already named \"%s\"",
-                status->member.name);
+        if (name_is_taken(ha, node, status->member.name)) {
+            if (ha->named_alike != node) { /* Once is enough. */
+                ha->named_alike = node;
+                ha_note(
+                    ha, HA_NOTE_MEMBER_CHANGE, 0, node, "another member is already named \"%s\"",
+                    status->member.name);
+            }
             continue;
         }
         (void)leader_propose(
