@@ -92,6 +92,9 @@ static const char *why_not(const struct ha *ha, const struct command *command)
 /* True if it was proposed or is void by now; false with a reason if it must not be. */
 static bool lead(struct ha *ha, const struct command *command, const char **reason)
 {
+    if (cluster_outcome(&ha->cluster, ask_id(command)) != NULL) {
+        return true; /* Done: who asks again has not applied that yet. */
+    }
     *reason = why_not(ha, command);
     if (*reason != NULL) {
         return false;
