@@ -200,7 +200,10 @@ bool lease_holder_answer(
     if (!has_answered(flight, node) && flight->count < CLUSTER_MEMBERS_MAX) {
         flight->answered[flight->count++] = node;
     }
+    /* An answer that was under way for longer than the lease would last completes nothing: a
+     * primary that lives on such rounds serves no one and has to be suspected. */
     if (flight->number <= holder->completed_number ||
+        now_ms >= flight->sent_ms + time_shorten(flight->ttl_ms) ||
         !(majority_answered(flight, members) ||
           failsafe_answered(holder, flight, members, now_ms))) {
         return false;
