@@ -21,7 +21,7 @@
     } while (0)
 
 NORETURN static void fail_check(
-    const struct cluster_node *node, const char *condition, const char *file, int line)
+    const struct raft_cluster_node *node, const char *condition, const char *file, int line)
 {
     (void)fprintf(
         stderr, "%s:%d: seed %" PRIu64 ", node %u at %" PRIu64 " ms: not so: %s\n", file, line,
@@ -30,7 +30,7 @@ NORETURN static void fail_check(
 }
 
 /* Set TRACE to see everything that happens. */
-PRINTF(2, 3) static void trace(const struct cluster_node *node, const char *format, ...)
+PRINTF(2, 3) static void trace(const struct raft_cluster_node *node, const char *format, ...)
 {
     static int wanted = -1;
     va_list args;
@@ -84,12 +84,12 @@ static struct raft_entry copy_entry(struct raft_entry entry)
     return entry;
 }
 
-static void disk_init(struct cluster_disk *disk, uint64_t incarnation)
+static void disk_init(struct raft_cluster_disk *disk, uint64_t incarnation)
 {
-    *disk = (struct cluster_disk){.hard = {.incarnation = incarnation}, .first_index = 1};
+    *disk = (struct raft_cluster_disk){.hard = {.incarnation = incarnation}, .first_index = 1};
 }
 
-static void disk_clear(struct cluster_disk *disk)
+static void disk_clear(struct raft_cluster_disk *disk)
 {
     for (uint32_t i = 0; i < disk->entry_count; i++) {
         free_data(disk->entries[i].data);
@@ -99,7 +99,7 @@ static void disk_clear(struct cluster_disk *disk)
     disk->snapshot.data = NULL;
 }
 
-static void disk_copy(struct cluster_disk *to, const struct cluster_disk *from)
+static void disk_copy(struct raft_cluster_disk *to, const struct raft_cluster_disk *from)
 {
     disk_clear(to);
     *to = *from;
@@ -109,19 +109,19 @@ static void disk_copy(struct cluster_disk *to, const struct cluster_disk *from)
     }
 }
 
-static uint64_t disk_last(const struct cluster_disk *disk)
+static uint64_t disk_last(const struct raft_cluster_disk *disk)
 {
     return disk->first_index + disk->entry_count - 1;
 }
 
-static void disk_truncate(struct cluster_disk *disk, uint64_t from_index)
+static void disk_truncate(struct raft_cluster_disk *disk, uint64_t from_index)
 {
     while (disk->entry_count > 0 && disk_last(disk) >= from_index) {
         free_data(disk->entries[--disk->entry_count].data);
     }
 }
 
-static void disk_drop_front(struct cluster_disk *disk, uint64_t keep_from)
+static void disk_drop_front(struct raft_cluster_disk *disk, uint64_t keep_from)
 {
     uint32_t count = 0;
 
@@ -138,9 +138,9 @@ static void disk_drop_front(struct cluster_disk *disk, uint64_t keep_from)
 }
 
 /* Takes over what the write owns. */
-static void disk_apply(struct cluster_node *node, struct cluster_write *write)
+static void disk_apply(struct raft_cluster_node *node, struct raft_cluster_write *write)
 {
-    struct cluster_disk *disk = &node->disk;
+    struct raft_cluster_disk *disk = &node->disk;
     const struct raft_persist *persist = &write->persist;
 
     if (persist->hard_changed) {
@@ -169,7 +169,7 @@ static void disk_apply(struct cluster_node *node, struct cluster_write *write)
     CHECK(node, disk->first_index <= disk->snapshot.index + 1);
 }
 
-static void write_destroy(struct cluster_write *write)
+static void write_destroy(struct raft_cluster_write *write)
 {
     for (uint32_t i = 0; i < write->entry_count; i++) {
         free_data(write->entries[i].data);
@@ -182,12 +182,12 @@ static void write_destroy(struct cluster_write *write)
 static void store_take(
     struct store *store, const struct raft *raft, const struct raft_persist *persist)
 {
-    struct cluster_node *node = container_of(store, struct cluster_node, store);
-    const struct cluster_weather *weather = &node->cluster->weather;
-    struct cluster_write *write = xmalloc(sizeof *write);
-    struct cluster_write **end = &node->writes;
+    struct raft_cluster_node *node = container_of(store, struct raft_cluster_node, store);
+    const struct raft_cluster_weather *weather = &node->cluster->weather;
+    struct raft_cluster_write *write = xmalloc(sizeof *write);
+    struct raft_cluster_write **end = &node->writes;
 
-    *write = (struct cluster_write){.persist = *persist};
+    *write = (struct raft_cluster_write){.persist = *persist};
     if (persist->snapshot_changed) {
         write->snapshot = *raft_snapshot(raft);
         write->snapshot.data = copy_bytes(write->snapshot.data, write->snapshot.size_bytes);
@@ -210,9 +210,9 @@ static void store_take(
 
 static const struct store_ops store_ops = {.submit = store_take};
 
-static struct cluster_write *pop_write(struct cluster_node *node)
+static struct raft_cluster_write *pop_write(struct raft_cluster_node *node)
 {
-    struct cluster_write *write = node->writes;
+    struct raft_cluster_write *write = node->writes;
 
     node->writes = write->next;
     return write;
@@ -220,7 +220,7 @@ static struct cluster_write *pop_write(struct cluster_node *node)
 
 /* --- Network --- */
 
-static struct cluster_node *find_node(struct cluster *cluster, uint64_t id)
+static struct raft_cluster_node *find_node(struct raft_cluster *cluster, uint64_t id)
 {
     for (uint32_t i = 0; i < cluster->node_count; i++) {
         if (cluster->nodes[i].id == id) {
@@ -251,12 +251,12 @@ static void free_message(struct raft_message *message)
     free(message);
 }
 
-static void post(struct cluster *cluster, const struct raft_message *message)
+static void post(struct raft_cluster *cluster, const struct raft_message *message)
 {
-    const struct cluster_weather *weather = &cluster->weather;
+    const struct raft_cluster_weather *weather = &cluster->weather;
 
     if (cluster->packet_count < CLUSTER_PACKETS_MAX) {
-        cluster->packets[cluster->packet_count++] = (struct cluster_packet){
+        cluster->packets[cluster->packet_count++] = (struct raft_cluster_packet){
             .due_ms = cluster->now_ms +
                       prng_between(&cluster->prng, weather->delay_min_ms, weather->delay_max_ms),
             .message = copy_message(message),
@@ -266,8 +266,8 @@ static void post(struct cluster *cluster, const struct raft_message *message)
 
 static void on_send(void *owner, const struct raft_message *message)
 {
-    struct cluster_node *node = owner;
-    struct cluster *cluster = node->cluster;
+    struct raft_cluster_node *node = owner;
+    struct raft_cluster *cluster = node->cluster;
     char bytes[512];
     struct text text;
 
@@ -307,9 +307,9 @@ static uint64_t hash_entry(const struct raft_entry *entry)
 }
 
 /* Nothing that was decided is ever decided otherwise. */
-static void check_committed(struct cluster_node *node, const struct raft_entry *entry)
+static void check_committed(struct raft_cluster_node *node, const struct raft_entry *entry)
 {
-    struct cluster *cluster = node->cluster;
+    struct raft_cluster *cluster = node->cluster;
     const uint64_t index = entry->index;
 
     CHECK(node, index + 1 < CLUSTER_LOG_MAX);
@@ -327,7 +327,7 @@ static void check_committed(struct cluster_node *node, const struct raft_entry *
 
 static void on_apply(void *owner, const struct raft_entry *entry)
 {
-    struct cluster_node *node = owner;
+    struct raft_cluster_node *node = owner;
     const uint64_t hash = hash_entry(entry);
 
     CHECK(node, entry->index == node->applied_index + 1);
@@ -340,7 +340,7 @@ static void on_apply(void *owner, const struct raft_entry *entry)
 
 static void on_restore(void *owner, const struct raft_snapshot *snapshot)
 {
-    struct cluster_node *node = owner;
+    struct raft_cluster_node *node = owner;
 
     CHECK(node, snapshot->size_bytes == 8);
     CHECK(node, snapshot->index <= node->cluster->committed_count);
@@ -352,28 +352,28 @@ static void on_restore(void *owner, const struct raft_snapshot *snapshot)
 
 static void on_truncated(void *owner, uint64_t from_index)
 {
-    const struct cluster_node *node = owner;
+    const struct raft_cluster_node *node = owner;
 
     CHECK(node, from_index > node->applied_index);
 }
 
 static void on_appended(void *owner, const struct raft_entry *entry)
 {
-    const struct cluster_node *node = owner;
+    const struct raft_cluster_node *node = owner;
 
     CHECK(node, entry->index > node->applied_index);
 }
 
 static void on_durable(void *owner, uint64_t index)
 {
-    const struct cluster_node *node = owner;
+    const struct raft_cluster_node *node = owner;
 
     CHECK(node, index <= time_max(disk_last(&node->disk), node->disk.snapshot.index));
 }
 
 static void on_read_done(void *owner, uint64_t read_number, bool ok)
 {
-    struct cluster_node *node = owner;
+    struct raft_cluster_node *node = owner;
 
     node->reads_done += ok;
     node->reads_failed += !ok;
@@ -386,7 +386,7 @@ static void on_read_done(void *owner, uint64_t read_number, bool ok)
 
 static void on_note(void *owner, const struct raft_note *note)
 {
-    struct cluster_node *node = owner;
+    struct raft_cluster_node *node = owner;
     char bytes[256];
     struct text text;
 
@@ -398,7 +398,7 @@ static void on_note(void *owner, const struct raft_note *note)
 
 static void on_lost_memory(void *owner)
 {
-    struct cluster_node *node = owner;
+    struct raft_cluster_node *node = owner;
 
     node->wipe = true;
 }
@@ -417,9 +417,9 @@ static const struct driver_ops driver_ops = {
 
 /* --- Checks after every step --- */
 
-static void check_leader(struct cluster_node *node)
+static void check_leader(struct raft_cluster_node *node)
 {
-    struct cluster *cluster = node->cluster;
+    struct raft_cluster *cluster = node->cluster;
     const uint64_t term = raft_term(node->raft);
     const uint64_t incarnation = raft_incarnation(node->raft);
 
@@ -441,7 +441,7 @@ static void check_leader(struct cluster_node *node)
 }
 
 /* If two logs hold the same term at an index, they are the same up to there. */
-static void check_logs_match(struct cluster_node *node, const struct cluster_node *other)
+static void check_logs_match(struct raft_cluster_node *node, const struct raft_cluster_node *other)
 {
     const uint64_t first_index =
         time_max(raft_first_index(node->raft), raft_first_index(other->raft));
@@ -459,9 +459,9 @@ static void check_logs_match(struct cluster_node *node, const struct cluster_nod
     }
 }
 
-static void check(struct cluster_node *node)
+static void check(struct raft_cluster_node *node)
 {
-    struct cluster *cluster = node->cluster;
+    struct raft_cluster *cluster = node->cluster;
 
     cluster->steps++;
     if (node->wipe) {
@@ -478,7 +478,7 @@ static void check(struct cluster_node *node)
         }
     }
     if (cluster->steps % 16 == 0) {
-        const struct cluster_node *other =
+        const struct raft_cluster_node *other =
             &cluster->nodes[prng_between(&cluster->prng, 0, cluster->node_count - 1)];
 
         if (other->up && !other->wipe && other != node &&
@@ -490,9 +490,9 @@ static void check(struct cluster_node *node)
 
 /* --- Set-up --- */
 
-static void init_node(struct cluster *cluster)
+static void init_node(struct raft_cluster *cluster)
 {
-    struct cluster_node *node = &cluster->nodes[cluster->node_count];
+    struct raft_cluster_node *node = &cluster->nodes[cluster->node_count];
     struct text text;
 
     ASSERT(cluster->node_count < CLUSTER_NODES_MAX);
@@ -508,16 +508,16 @@ static void init_node(struct cluster *cluster)
     disk_init(&node->old_disk, node->disk.hard.incarnation);
 }
 
-struct cluster *cluster_create(uint32_t count, uint64_t seed)
+struct raft_cluster *raft_cluster_create(uint32_t count, uint64_t seed)
 {
-    struct cluster *cluster = calloc(1, sizeof *cluster);
+    struct raft_cluster *cluster = calloc(1, sizeof *cluster);
 
     ASSERT(cluster != NULL);
     cluster->seed = seed;
     prng_init(&cluster->prng, seed);
     cluster->now_ms = 1000;
     cluster->next_value = 1;
-    cluster->weather = (struct cluster_weather){
+    cluster->weather = (struct raft_cluster_weather){
         .delay_min_ms = 1,
         .delay_max_ms = 1,
         .disk_min_ms = 1,
@@ -529,17 +529,17 @@ struct cluster *cluster_create(uint32_t count, uint64_t seed)
     return cluster;
 }
 
-static void drop_writes(struct cluster_node *node)
+static void drop_writes(struct raft_cluster_node *node)
 {
     while (node->writes != NULL) {
         write_destroy(pop_write(node));
     }
 }
 
-void cluster_destroy(struct cluster *cluster)
+void raft_cluster_destroy(struct raft_cluster *cluster)
 {
     for (uint32_t i = 0; i < cluster->node_count; i++) {
-        struct cluster_node *node = &cluster->nodes[i];
+        struct raft_cluster_node *node = &cluster->nodes[i];
 
         drop_writes(node);
         disk_clear(&node->disk);
@@ -553,15 +553,15 @@ void cluster_destroy(struct cluster *cluster)
     free(cluster);
 }
 
-struct cluster_node *cluster_add_node(struct cluster *cluster)
+struct raft_cluster_node *raft_cluster_add_node(struct raft_cluster *cluster)
 {
     init_node(cluster);
     return &cluster->nodes[cluster->node_count - 1];
 }
 
-void cluster_start(struct cluster_node *node)
+void raft_cluster_start(struct raft_cluster_node *node)
 {
-    struct cluster *cluster = node->cluster;
+    struct raft_cluster *cluster = node->cluster;
     struct raft_settings settings = {
         .heartbeat_ms = 100,
         .election_min_ms = 500,
@@ -594,21 +594,21 @@ void cluster_start(struct cluster_node *node)
     node->state_hash = 0;
 }
 
-void cluster_start_all(struct cluster *cluster)
+void raft_cluster_start_all(struct raft_cluster *cluster)
 {
     for (uint32_t i = 0; i < cluster->node_count; i++) {
         if (!cluster->nodes[i].up) {
-            cluster_start(&cluster->nodes[i]);
+            raft_cluster_start(&cluster->nodes[i]);
         }
     }
 }
 
-void cluster_crash(struct cluster_node *node)
+void raft_cluster_crash(struct raft_cluster_node *node)
 {
     ASSERT(node->up);
     trace(node, "crashes");
     while (node->writes != NULL && !node->disk_stuck && prng_chance(&node->cluster->prng, 50)) {
-        struct cluster_write *write = pop_write(node);
+        struct raft_cluster_write *write = pop_write(node);
 
         disk_apply(node, write);
         write_destroy(write);
@@ -617,7 +617,7 @@ void cluster_crash(struct cluster_node *node)
     node->up = false;
 }
 
-void cluster_wipe(struct cluster_node *node)
+void raft_cluster_wipe(struct raft_cluster_node *node)
 {
     ASSERT(!node->up);
     trace(node, "is wiped");
@@ -625,12 +625,12 @@ void cluster_wipe(struct cluster_node *node)
     disk_init(&node->disk, prng_next(&node->cluster->prng));
 }
 
-void cluster_copy_disk(struct cluster_node *node)
+void raft_cluster_copy_disk(struct raft_cluster_node *node)
 {
     disk_copy(&node->old_disk, &node->disk);
 }
 
-void cluster_roll_back(struct cluster_node *node)
+void raft_cluster_roll_back(struct raft_cluster_node *node)
 {
     ASSERT(!node->up);
     trace(node, "is rolled back");
@@ -639,12 +639,12 @@ void cluster_roll_back(struct cluster_node *node)
 
 /* --- Faults of the network --- */
 
-void cluster_block(struct cluster *cluster, uint32_t from, uint32_t to, bool blocked)
+void raft_cluster_block(struct raft_cluster *cluster, uint32_t from, uint32_t to, bool blocked)
 {
     cluster->blocked[from][to] = blocked;
 }
 
-void cluster_isolate(struct cluster *cluster, uint32_t number, bool isolated)
+void raft_cluster_isolate(struct raft_cluster *cluster, uint32_t number, bool isolated)
 {
     for (uint32_t i = 0; i < cluster->node_count; i++) {
         cluster->blocked[i][number] = isolated;
@@ -652,23 +652,23 @@ void cluster_isolate(struct cluster *cluster, uint32_t number, bool isolated)
     }
 }
 
-void cluster_heal(struct cluster *cluster)
+void raft_cluster_heal(struct raft_cluster *cluster)
 {
     memset(cluster->blocked, 0, sizeof cluster->blocked);
 }
 
 /* --- Running --- */
 
-static void start_over(struct cluster_node *node)
+static void start_over(struct raft_cluster_node *node)
 {
     drop_writes(node);
     node->up = false;
-    cluster_wipe(node);
-    cluster_start(node);
+    raft_cluster_wipe(node);
+    raft_cluster_start(node);
 }
 
 /* What the upper layer does for its part: snapshots, and the admission of strangers. */
-static void take_care(struct cluster_node *node)
+static void take_care(struct raft_cluster_node *node)
 {
     const struct raft_config *config = raft_config(node->raft);
     struct raft_stranger strangers[4];
@@ -678,7 +678,7 @@ static void take_care(struct cluster_node *node)
         raft_log_entries(node->raft) >= node->cluster->snapshot_each &&
         node->applied_index > raft_snapshot(node->raft)->index) {
         put_u64(bytes, node->state_hash);
-        cluster_feed(
+        raft_cluster_feed(
             node, (struct raft_event){
                       .kind = RAFT_EVENT_SNAPSHOT_TAKEN,
                       .index = node->applied_index,
@@ -690,20 +690,20 @@ static void take_care(struct cluster_node *node)
         return;
     }
     if (raft_strangers(node->raft, strangers, ARRAY_SIZE(strangers)) > 0) {
-        cluster_feed(
+        raft_cluster_feed(
             node,
             (struct raft_event){.kind = RAFT_EVENT_ADD_LEARNER, .member = strangers[0].member});
         return;
     }
     for (uint32_t i = 0; i < config->count; i++) {
         if (config->members[i].kind == RAFT_MEMBER_LEARNER) {
-            cluster_request(node, RAFT_EVENT_PROMOTE, config->members[i].id);
+            raft_cluster_request(node, RAFT_EVENT_PROMOTE, config->members[i].id);
             return;
         }
     }
 }
 
-struct driver_result cluster_feed(struct cluster_node *node, struct raft_event event)
+struct driver_result raft_cluster_feed(struct raft_cluster_node *node, struct raft_event event)
 {
     struct driver_result result;
     char bytes[512];
@@ -718,9 +718,9 @@ struct driver_result cluster_feed(struct cluster_node *node, struct raft_event e
     return result;
 }
 
-static void finish_write(struct cluster_node *node)
+static void finish_write(struct raft_cluster_node *node)
 {
-    struct cluster_write *write = pop_write(node);
+    struct raft_cluster_write *write = pop_write(node);
 
     trace(node, "on disk: %" PRIu64, write->persist.number);
     disk_apply(node, write);
@@ -729,20 +729,20 @@ static void finish_write(struct cluster_node *node)
     check(node);
 }
 
-static void deliver(struct cluster *cluster, uint32_t at)
+static void deliver(struct raft_cluster *cluster, uint32_t at)
 {
     struct raft_message *message = cluster->packets[at].message;
-    struct cluster_node *to = find_node(cluster, message->to);
-    const struct cluster_node *from = find_node(cluster, message->from);
+    struct raft_cluster_node *to = find_node(cluster, message->to);
+    const struct raft_cluster_node *from = find_node(cluster, message->from);
 
     cluster->packets[at] = cluster->packets[--cluster->packet_count];
     if (to != NULL && from != NULL && to->up && !cluster->blocked[from->number][to->number]) {
-        cluster_feed(to, (struct raft_event){.kind = RAFT_EVENT_MESSAGE, .message = message});
+        raft_cluster_feed(to, (struct raft_event){.kind = RAFT_EVENT_MESSAGE, .message = message});
     }
     free_message(message);
 }
 
-static uint32_t next_packet(const struct cluster *cluster)
+static uint32_t next_packet(const struct raft_cluster *cluster)
 {
     uint32_t next = 0;
 
@@ -767,7 +767,7 @@ struct next {
     uint32_t number; /* Of the packet or the node. */
 };
 
-static struct next find_next(const struct cluster *cluster, uint64_t end_ms)
+static struct next find_next(const struct raft_cluster *cluster, uint64_t end_ms)
 {
     struct next next = {CAUSE_NONE, end_ms, 0};
 
@@ -779,7 +779,7 @@ static struct next find_next(const struct cluster *cluster, uint64_t end_ms)
         }
     }
     for (uint32_t i = 0; i < cluster->node_count; i++) {
-        const struct cluster_node *node = &cluster->nodes[i];
+        const struct raft_cluster_node *node = &cluster->nodes[i];
 
         if (!node->up) {
             continue;
@@ -794,7 +794,7 @@ static struct next find_next(const struct cluster *cluster, uint64_t end_ms)
     return next;
 }
 
-static void run_next(struct cluster *cluster, struct next next)
+static void run_next(struct raft_cluster *cluster, struct next next)
 {
     cluster->now_ms = time_max(cluster->now_ms, next.due_ms);
     switch (next.cause) {
@@ -807,7 +807,8 @@ static void run_next(struct cluster *cluster, struct next next)
         finish_write(&cluster->nodes[next.number]);
         break;
     case CAUSE_WAKE:
-        cluster_feed(&cluster->nodes[next.number], (struct raft_event){.kind = RAFT_EVENT_TICK});
+        raft_cluster_feed(
+            &cluster->nodes[next.number], (struct raft_event){.kind = RAFT_EVENT_TICK});
         if (!cluster->nodes[next.number].wipe) {
             take_care(&cluster->nodes[next.number]);
         }
@@ -820,7 +821,7 @@ static void run_next(struct cluster *cluster, struct next next)
     }
 }
 
-void cluster_run(struct cluster *cluster, uint64_t span_ms)
+void raft_cluster_run(struct raft_cluster *cluster, uint64_t span_ms)
 {
     const uint64_t end_ms = cluster->now_ms + span_ms;
 
@@ -835,12 +836,12 @@ void cluster_run(struct cluster *cluster, uint64_t span_ms)
     cluster->now_ms = end_ms;
 }
 
-struct cluster_node *cluster_leader(struct cluster *cluster)
+struct raft_cluster_node *raft_cluster_leader(struct raft_cluster *cluster)
 {
-    struct cluster_node *leader = NULL;
+    struct raft_cluster_node *leader = NULL;
 
     for (uint32_t i = 0; i < cluster->node_count; i++) {
-        struct cluster_node *node = &cluster->nodes[i];
+        struct raft_cluster_node *node = &cluster->nodes[i];
 
         if (node->up && !node->wipe && raft_role(node->raft) == RAFT_LEADER &&
             (leader == NULL || raft_term(node->raft) > raft_term(leader->raft))) {
@@ -850,10 +851,10 @@ struct cluster_node *cluster_leader(struct cluster *cluster)
     return leader;
 }
 
-static bool is_followed(const struct cluster *cluster, const struct cluster_node *leader)
+static bool is_followed(const struct raft_cluster *cluster, const struct raft_cluster_node *leader)
 {
     for (uint32_t i = 0; i < cluster->node_count; i++) {
-        const struct cluster_node *node = &cluster->nodes[i];
+        const struct raft_cluster_node *node = &cluster->nodes[i];
         const struct raft_member *member = raft_config_find(raft_config(leader->raft), node->id);
 
         if (node->up && member != NULL && member->incarnation == raft_incarnation(node->raft) &&
@@ -864,47 +865,49 @@ static bool is_followed(const struct cluster *cluster, const struct cluster_node
     return true;
 }
 
-struct cluster_node *cluster_run_to_leader(struct cluster *cluster, uint64_t limit_ms)
+struct raft_cluster_node *raft_cluster_run_to_leader(
+    struct raft_cluster *cluster, uint64_t limit_ms)
 {
     const uint64_t end_ms = cluster->now_ms + limit_ms;
 
     while (cluster->now_ms < end_ms) {
-        struct cluster_node *leader = cluster_leader(cluster);
+        struct raft_cluster_node *leader = raft_cluster_leader(cluster);
 
         if (leader != NULL && raft_leader_ready(leader->raft) && is_followed(cluster, leader)) {
             return leader;
         }
-        cluster_run(cluster, 1);
+        raft_cluster_run(cluster, 1);
     }
     return NULL;
 }
 
 /* --- Requests --- */
 
-struct driver_result cluster_propose(struct cluster_node *node)
+struct driver_result raft_cluster_propose(struct raft_cluster_node *node)
 {
     uint8_t bytes[16] = {0};
 
     put_u64(bytes, node->cluster->next_value++);
-    return cluster_feed(
+    return raft_cluster_feed(
         node,
         (struct raft_event){.kind = RAFT_EVENT_PROPOSE, .data = bytes, .size_bytes = sizeof bytes});
 }
 
-struct driver_result cluster_request(
-    struct cluster_node *node, enum raft_event_kind kind, uint64_t member_id)
+struct driver_result raft_cluster_request(
+    struct raft_cluster_node *node, enum raft_event_kind kind, uint64_t member_id)
 {
-    return cluster_feed(node, (struct raft_event){.kind = kind, .member_id = member_id});
+    return raft_cluster_feed(node, (struct raft_event){.kind = kind, .member_id = member_id});
 }
 
-struct driver_result cluster_read(struct cluster_node *node)
+struct driver_result raft_cluster_read(struct raft_cluster_node *node)
 {
     const uint64_t number = node->cluster->committed_count << 32 | ++node->cluster->next_read;
 
-    return cluster_feed(node, (struct raft_event){.kind = RAFT_EVENT_READ, .read_number = number});
+    return raft_cluster_feed(
+        node, (struct raft_event){.kind = RAFT_EVENT_READ, .read_number = number});
 }
 
-bool cluster_all_applied(const struct cluster *cluster, uint64_t index)
+bool raft_cluster_all_applied(const struct raft_cluster *cluster, uint64_t index)
 {
     for (uint32_t i = 0; i < cluster->node_count; i++) {
         if (cluster->nodes[i].up && cluster->nodes[i].applied_index < index) {
@@ -914,7 +917,7 @@ bool cluster_all_applied(const struct cluster *cluster, uint64_t index)
     return true;
 }
 
-uint32_t cluster_notes(const struct cluster *cluster, enum raft_note_kind kind)
+uint32_t raft_cluster_notes(const struct raft_cluster *cluster, enum raft_note_kind kind)
 {
     uint32_t count = 0;
 

@@ -17,18 +17,14 @@
 #define CLUSTER_PACKETS_MAX 4096
 #define CLUSTER_LOG_MAX     8192 /* Indexes and terms that a run may reach. */
 
-struct cluster_packet {
+struct raft_cluster_packet {
     uint64_t due_ms;
     struct raft_message *message; /* A copy with its data, on the heap. */
 };
 
-/* What is on a node's disk, and what is on the way there. */
-struct cluster_entry {
-    struct raft_entry entry; /* Data on the heap. */
-};
-
-struct cluster_write {
-    struct cluster_write *next;
+/* What is on the way to a node's disk, and what is there. */
+struct raft_cluster_write {
+    struct raft_cluster_write *next;
     uint64_t due_ms;
     struct raft_persist persist;
     struct raft_snapshot snapshot; /* Data on the heap. */
@@ -36,7 +32,7 @@ struct cluster_write {
     struct raft_entry *entries; /* The same. */
 };
 
-struct cluster_disk {
+struct raft_cluster_disk {
     struct raft_hard hard;
     struct raft_snapshot snapshot;
     uint64_t first_index;
@@ -44,8 +40,8 @@ struct cluster_disk {
     struct raft_entry entries[RAFT_LOG_ENTRIES_MAX];
 };
 
-struct cluster_node {
-    struct cluster *cluster;
+struct raft_cluster_node {
+    struct raft_cluster *cluster;
     uint32_t number; /* Place in the cluster's list. */
     char address[32];
     uint64_t id;
@@ -57,10 +53,10 @@ struct cluster_node {
     struct driver_held *held;
     struct store store;
     bool disk_stuck; /* Writes are taken and do not end. */
-    struct cluster_disk disk;
-    struct cluster_disk old_disk; /* As cluster_copy_disk() found it. */
-    struct cluster_write *writes; /* Oldest first. */
-    uint64_t state_hash;          /* The state machine: a hash over what was applied. */
+    struct raft_cluster_disk disk;
+    struct raft_cluster_disk old_disk; /* As raft_cluster_copy_disk() found it. */
+    struct raft_cluster_write *writes; /* Oldest first. */
+    uint64_t state_hash;               /* The state machine: a hash over what was applied. */
     uint64_t applied_index;
     uint64_t reads_done;
     uint64_t reads_failed;
@@ -69,7 +65,7 @@ struct cluster_node {
 };
 
 /* Per hundred, and milliseconds. */
-struct cluster_weather {
+struct raft_cluster_weather {
     uint32_t loss;
     uint32_t twice;
     uint64_t delay_min_ms;
@@ -78,16 +74,16 @@ struct cluster_weather {
     uint64_t disk_max_ms;
 };
 
-struct cluster {
+struct raft_cluster {
     uint64_t seed;
     struct prng prng;
     uint64_t now_ms;
-    struct cluster_weather weather;
+    struct raft_cluster_weather weather;
     uint32_t node_count;
-    struct cluster_node nodes[CLUSTER_NODES_MAX];
+    struct raft_cluster_node nodes[CLUSTER_NODES_MAX];
     bool blocked[CLUSTER_NODES_MAX][CLUSTER_NODES_MAX]; /* From, to. */
     uint32_t packet_count;
-    struct cluster_packet packets[CLUSTER_PACKETS_MAX];
+    struct raft_cluster_packet packets[CLUSTER_PACKETS_MAX];
     uint64_t next_value;    /* Data of the next proposal. */
     uint64_t next_read;     /* Number of the next read. */
     bool admits;            /* Leaders add strangers as learners and promote them. */
@@ -105,38 +101,41 @@ struct cluster {
 };
 
 /* `count` empty nodes that list each other; none is up. The cluster is on the heap. */
-struct cluster *cluster_create(uint32_t count, uint64_t seed);
-void cluster_destroy(struct cluster *cluster);
+struct raft_cluster *raft_cluster_create(uint32_t count, uint64_t seed);
+void raft_cluster_destroy(struct raft_cluster *cluster);
 
 /* Another empty node that lists the others, without being listed by those already up. */
-struct cluster_node *cluster_add_node(struct cluster *cluster);
+struct raft_cluster_node *raft_cluster_add_node(struct raft_cluster *cluster);
 
-void cluster_start(struct cluster_node *node);
-void cluster_start_all(struct cluster *cluster);
+void raft_cluster_start(struct raft_cluster_node *node);
+void raft_cluster_start_all(struct raft_cluster *cluster);
 /* A power cut: what was not synced is gone, but for a random number of the oldest writes. */
-void cluster_crash(struct cluster_node *node);
-void cluster_wipe(struct cluster_node *node);      /* Of a node that is down. */
-void cluster_copy_disk(struct cluster_node *node); /* For cluster_roll_back(), when down. */
-void cluster_roll_back(struct cluster_node *node);
+void raft_cluster_crash(struct raft_cluster_node *node);
+void raft_cluster_wipe(struct raft_cluster_node *node); /* Of a node that is down. */
+void raft_cluster_copy_disk(
+    struct raft_cluster_node *node); /* For raft_cluster_roll_back(), when down. */
+void raft_cluster_roll_back(struct raft_cluster_node *node);
 
-void cluster_block(struct cluster *cluster, uint32_t from, uint32_t to, bool blocked);
-void cluster_isolate(struct cluster *cluster, uint32_t number, bool isolated);
-void cluster_heal(struct cluster *cluster);
+void raft_cluster_block(struct raft_cluster *cluster, uint32_t from, uint32_t to, bool blocked);
+void raft_cluster_isolate(struct raft_cluster *cluster, uint32_t number, bool isolated);
+void raft_cluster_heal(struct raft_cluster *cluster);
 
 /* Runs for that long, or up to a leader, ready and followed by every voter that is up. */
-void cluster_run(struct cluster *cluster, uint64_t span_ms);
-struct cluster_node *cluster_run_to_leader(struct cluster *cluster, uint64_t limit_ms);
+void raft_cluster_run(struct raft_cluster *cluster, uint64_t span_ms);
+struct raft_cluster_node *raft_cluster_run_to_leader(
+    struct raft_cluster *cluster, uint64_t limit_ms);
 
-struct cluster_node *cluster_leader(struct cluster *cluster); /* Of the highest term, or NULL. */
+struct raft_cluster_node *raft_cluster_leader(
+    struct raft_cluster *cluster); /* Of the highest term, or NULL. */
 
-struct driver_result cluster_feed(struct cluster_node *node, struct raft_event event);
-struct driver_result cluster_propose(struct cluster_node *node);
-struct driver_result cluster_request(
-    struct cluster_node *node, enum raft_event_kind kind, uint64_t member_id);
-struct driver_result cluster_read(struct cluster_node *node);
+struct driver_result raft_cluster_feed(struct raft_cluster_node *node, struct raft_event event);
+struct driver_result raft_cluster_propose(struct raft_cluster_node *node);
+struct driver_result raft_cluster_request(
+    struct raft_cluster_node *node, enum raft_event_kind kind, uint64_t member_id);
+struct driver_result raft_cluster_read(struct raft_cluster_node *node);
 
 /* Every node that is up has applied `index`. */
-bool cluster_all_applied(const struct cluster *cluster, uint64_t index);
-uint32_t cluster_notes(const struct cluster *cluster, enum raft_note_kind kind);
+bool raft_cluster_all_applied(const struct raft_cluster *cluster, uint64_t index);
+uint32_t raft_cluster_notes(const struct raft_cluster *cluster, enum raft_note_kind kind);
 
 #endif

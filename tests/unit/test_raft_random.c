@@ -12,21 +12,21 @@
 
 static uint32_t seen_notes[RAFT_NOTE_KINDS];
 
-static void require(const struct cluster *cluster, bool condition, const char *text)
+static void require(const struct raft_cluster *cluster, bool condition, const char *text)
 {
     if (!condition) {
         fail_msg("SEED=%u: %s", (unsigned int)cluster->seed, text);
     }
 }
 
-static struct cluster_node *random_node(struct cluster *cluster)
+static struct raft_cluster_node *random_node(struct raft_cluster *cluster)
 {
     return &cluster->nodes[prng_between(&cluster->prng, 0, cluster->node_count - 1)];
 }
 
-static void draw_weather(struct cluster *cluster)
+static void draw_weather(struct raft_cluster *cluster)
 {
-    static const struct cluster_weather weathers[] = {
+    static const struct raft_cluster_weather weathers[] = {
         {0,  0,  1, 2,   1,  2  },
         {5,  5,  1, 10,  1,  5  },
         {20, 10, 1, 150, 1,  20 },
@@ -37,27 +37,27 @@ static void draw_weather(struct cluster *cluster)
     cluster->weather = weathers[prng_between(&cluster->prng, 0, ARRAY_SIZE(weathers) - 1)];
 }
 
-static void draw_partition(struct cluster *cluster)
+static void draw_partition(struct raft_cluster *cluster)
 {
-    cluster_heal(cluster);
+    raft_cluster_heal(cluster);
     for (uint32_t from = 0; from < cluster->node_count; from++) {
         for (uint32_t to = 0; to < cluster->node_count; to++) {
-            cluster_block(cluster, from, to, prng_chance(&cluster->prng, 25));
+            raft_cluster_block(cluster, from, to, prng_chance(&cluster->prng, 25));
         }
     }
 }
 
 /* Nobody's loss must be more than one node at a time, or what was decided may be gone. */
-static bool may_lose(struct cluster *cluster)
+static bool may_lose(struct raft_cluster *cluster)
 {
-    struct cluster_node *leader = cluster_leader(cluster);
+    struct raft_cluster_node *leader = raft_cluster_leader(cluster);
 
     if (leader == NULL || !raft_leader_ready(leader->raft) ||
         raft_config(leader->raft)->index > raft_commit_index(leader->raft)) {
         return false;
     }
     for (uint32_t i = 0; i < cluster->node_count; i++) {
-        const struct cluster_node *node = &cluster->nodes[i];
+        const struct raft_cluster_node *node = &cluster->nodes[i];
         const struct raft_member *member = raft_config_find(raft_config(leader->raft), node->id);
 
         if (!node->up || member == NULL || member->kind != RAFT_MEMBER_VOTER ||
@@ -70,7 +70,7 @@ static bool may_lose(struct cluster *cluster)
 }
 
 /* By then all that is on a disk has been acknowledged, so its last entry tells. */
-static bool holds_last_of(const struct cluster_disk *old, const struct cluster_disk *disk)
+static bool holds_last_of(const struct raft_cluster_disk *old, const struct raft_cluster_disk *disk)
 {
     const struct raft_entry *last = &disk->entries[disk->entry_count - 1];
 
@@ -85,38 +85,38 @@ static bool holds_last_of(const struct cluster_disk *old, const struct cluster_d
  * A rolled-back store is found out by the others' memory, so they have to be there, and
  * the leader has to have told them.
  */
-static void lose_and_roll_back(struct cluster *cluster, struct cluster_node *node)
+static void lose_and_roll_back(struct raft_cluster *cluster, struct raft_cluster_node *node)
 {
     const uint32_t before = node->notes[RAFT_NOTE_AMNESIA];
-    struct cluster_node *leader;
+    struct raft_cluster_node *leader;
     bool shows_less;
 
-    cluster_heal(cluster);
-    cluster->weather = (struct cluster_weather){0, 0, 1, 2, 1, 2};
-    leader = cluster_run_to_leader(cluster, 20000);
+    raft_cluster_heal(cluster);
+    cluster->weather = (struct raft_cluster_weather){0, 0, 1, 2, 1, 2};
+    leader = raft_cluster_run_to_leader(cluster, 20000);
     require(cluster, leader != NULL, "a leader is found");
-    cluster_copy_disk(node);
+    raft_cluster_copy_disk(node);
     if (prng_chance(&cluster->prng, 80)) {
-        cluster_propose(leader);
+        raft_cluster_propose(leader);
     }
-    cluster_run(cluster, 2000);
+    raft_cluster_run(cluster, 2000);
     if (!may_lose(cluster) || node->old_disk.hard.incarnation != raft_incarnation(node->raft)) {
         return;
     }
     shows_less = node->disk.hard.term > node->old_disk.hard.term ||
                  !holds_last_of(&node->old_disk, &node->disk);
-    cluster_crash(node);
-    cluster_roll_back(node);
-    cluster_start(node);
-    cluster_run(cluster, 3000);
+    raft_cluster_crash(node);
+    raft_cluster_roll_back(node);
+    raft_cluster_start(node);
+    raft_cluster_run(cluster, 3000);
     require(
         cluster, node->notes[RAFT_NOTE_AMNESIA] - before == shows_less,
         "a store that shows less, and only such, is found out");
 }
 
-static void lose_a_store(struct cluster *cluster)
+static void lose_a_store(struct raft_cluster *cluster)
 {
-    struct cluster_node *node = random_node(cluster);
+    struct raft_cluster_node *node = random_node(cluster);
 
     if (!may_lose(cluster)) {
         return;
@@ -125,39 +125,40 @@ static void lose_a_store(struct cluster *cluster)
         lose_and_roll_back(cluster, node);
         return;
     }
-    cluster_crash(node);
-    cluster_wipe(node);
-    cluster_start(node);
+    raft_cluster_crash(node);
+    raft_cluster_wipe(node);
+    raft_cluster_start(node);
 }
 
-static void change_members(struct cluster *cluster)
+static void change_members(struct raft_cluster *cluster)
 {
-    struct cluster_node *leader = cluster_leader(cluster);
+    struct raft_cluster_node *leader = raft_cluster_leader(cluster);
 
     if (leader != NULL && raft_config_voter_count(raft_config(leader->raft)) > 2 &&
         may_lose(cluster)) {
-        struct cluster_node *node = random_node(cluster);
+        struct raft_cluster_node *node = random_node(cluster);
 
-        if (cluster_request(leader, RAFT_EVENT_REMOVE, node->id).proposal != RAFT_PROPOSAL_TAKEN) {
+        if (raft_cluster_request(leader, RAFT_EVENT_REMOVE, node->id).proposal !=
+            RAFT_PROPOSAL_TAKEN) {
             return;
         }
-        cluster_run(cluster, prng_between(&cluster->prng, 0, 500));
+        raft_cluster_run(cluster, prng_between(&cluster->prng, 0, 500));
         /* It comes back as somebody new, when the cluster has let it go. */
-        leader = cluster_leader(cluster);
+        leader = raft_cluster_leader(cluster);
         if (leader != NULL && node->up &&
             raft_config_find(raft_config_committed(leader->raft), node->id) == NULL &&
             raft_leader_ready(leader->raft)) {
-            cluster_crash(node);
-            cluster_wipe(node);
-            cluster_start(node);
+            raft_cluster_crash(node);
+            raft_cluster_wipe(node);
+            raft_cluster_start(node);
         }
     }
 }
 
-static void disturb(struct cluster *cluster)
+static void disturb(struct raft_cluster *cluster)
 {
-    struct cluster_node *node = random_node(cluster);
-    struct cluster_node *leader = cluster_leader(cluster);
+    struct raft_cluster_node *node = random_node(cluster);
+    struct raft_cluster_node *leader = raft_cluster_leader(cluster);
 
     switch (prng_between(&cluster->prng, 0, 9)) {
     case 0:
@@ -167,17 +168,17 @@ static void disturb(struct cluster *cluster)
         draw_partition(cluster);
         break;
     case 2:
-        cluster_heal(cluster);
+        raft_cluster_heal(cluster);
         break;
     case 3:
     case 4:
         if (node->up) {
-            cluster_crash(node);
+            raft_cluster_crash(node);
         }
         break;
     case 5:
     case 6:
-        cluster_start_all(cluster);
+        raft_cluster_start_all(cluster);
         break;
     case 7:
         lose_a_store(cluster);
@@ -187,7 +188,7 @@ static void disturb(struct cluster *cluster)
         break;
     case 9:
         if (leader != NULL) {
-            cluster_request(leader, RAFT_EVENT_TRANSFER, node->id);
+            raft_cluster_request(leader, RAFT_EVENT_TRANSFER, node->id);
         }
         break;
     default:
@@ -195,21 +196,21 @@ static void disturb(struct cluster *cluster)
     }
 }
 
-static void work(struct cluster *cluster)
+static void work(struct raft_cluster *cluster)
 {
     for (uint32_t i = 0; i < cluster->node_count; i++) {
-        struct cluster_node *node = &cluster->nodes[i];
+        struct raft_cluster_node *node = &cluster->nodes[i];
 
         if (node->up && !node->wipe && raft_role(node->raft) == RAFT_LEADER) {
-            cluster_propose(node);
+            raft_cluster_propose(node);
             if (prng_chance(&cluster->prng, 30)) {
-                cluster_read(node);
+                raft_cluster_read(node);
             }
         }
     }
 }
 
-static bool all_are_voters(struct cluster *cluster)
+static bool all_are_voters(struct raft_cluster *cluster)
 {
     for (uint32_t i = 0; i < cluster->node_count; i++) {
         if (!raft_is_voter(cluster->nodes[i].raft)) {
@@ -220,31 +221,31 @@ static bool all_are_voters(struct cluster *cluster)
 }
 
 /* With the faults over: a leader, all admitted again, and what it proposes reaches everybody. */
-static void check_recovery(struct cluster *cluster)
+static void check_recovery(struct raft_cluster *cluster)
 {
-    struct cluster_node *leader;
+    struct raft_cluster_node *leader;
     struct driver_result result;
 
-    cluster_heal(cluster);
-    cluster->weather = (struct cluster_weather){0, 0, 1, 2, 1, 2};
-    cluster_start_all(cluster);
+    raft_cluster_heal(cluster);
+    cluster->weather = (struct raft_cluster_weather){0, 0, 1, 2, 1, 2};
+    raft_cluster_start_all(cluster);
     for (uint32_t i = 0; i < 30 && !all_are_voters(cluster); i++) {
-        cluster_run(cluster, 1000);
+        raft_cluster_run(cluster, 1000);
     }
     require(cluster, all_are_voters(cluster), "everybody is a voter again");
-    cluster_run(cluster, 1500); /* A hand-over that goes nowhere is over by then. */
-    leader = cluster_run_to_leader(cluster, 10000);
+    raft_cluster_run(cluster, 1500); /* A hand-over that goes nowhere is over by then. */
+    leader = raft_cluster_run_to_leader(cluster, 10000);
     require(cluster, leader != NULL, "a leader is found");
-    result = cluster_propose(leader);
+    result = raft_cluster_propose(leader);
     require(cluster, result.proposal == RAFT_PROPOSAL_TAKEN, "the leader takes a proposal");
-    cluster_run(cluster, 3000);
-    require(cluster, cluster_all_applied(cluster, result.index), "it reaches everybody");
+    raft_cluster_run(cluster, 3000);
+    require(cluster, raft_cluster_all_applied(cluster, result.index), "it reaches everybody");
 }
 
 static void run_seed(uint64_t seed)
 {
     const uint32_t count = seed % 4 == 0 ? 5 : 3;
-    struct cluster *cluster = cluster_create(count, seed);
+    struct raft_cluster *cluster = raft_cluster_create(count, seed);
 
     cluster->admits = true;
     cluster->snapshot_each = seed % 2 == 0 ? 0 : prng_between(&cluster->prng, 5, 150);
@@ -252,19 +253,19 @@ static void run_seed(uint64_t seed)
     if (prng_chance(&cluster->prng, 30)) {
         draw_partition(cluster); /* It has to form under faults, too. */
     }
-    cluster_start_all(cluster);
+    raft_cluster_start_all(cluster);
     for (uint32_t round = 0; round < 40; round++) {
         disturb(cluster);
         for (uint32_t i = 0; i < 4; i++) {
-            cluster_run(cluster, prng_between(&cluster->prng, 10, 400));
+            raft_cluster_run(cluster, prng_between(&cluster->prng, 10, 400));
             work(cluster);
         }
     }
     check_recovery(cluster);
     for (uint32_t kind = 0; kind < RAFT_NOTE_KINDS; kind++) {
-        seen_notes[kind] += cluster_notes(cluster, (enum raft_note_kind)kind);
+        seen_notes[kind] += raft_cluster_notes(cluster, (enum raft_note_kind)kind);
     }
-    cluster_destroy(cluster);
+    raft_cluster_destroy(cluster);
 }
 
 static void test_random_runs_keep_all_promises(void **state)
