@@ -232,13 +232,14 @@ static void end_request_failed(struct cluster *cluster, const struct command *co
 /* What a grant in place of one to `old` means for the request that is pending. */
 static void judge_request(struct cluster *cluster, const struct command *command, uint64_t old)
 {
-    const struct cluster_request *request = &cluster->request;
+    struct cluster_request *request = &cluster->request;
+    const bool concerns = request->from == 0 || request->from == old || request->granted_epoch != 0;
 
-    if (request->kind == CLUSTER_REQUEST_NONE || (request->from != 0 && request->from != old)) {
+    if (request->kind == CLUSTER_REQUEST_NONE || !concerns) {
         return;
     }
     if (command->node != old || command->node == request->to) {
-        end_request_won(cluster, command->node);
+        request->granted_epoch = command->epoch;
         return;
     }
     /* Handed back to itself: broken off. One that is not due yet was not what was tried: a
@@ -255,14 +256,15 @@ static bool set_request(struct cluster *cluster, const struct command *command)
     if (request->kind == CLUSTER_REQUEST_NONE || request->id == 0) {
         return false;
     }
-    if (cluster->request.kind != CLUSTER_REQUEST_NONE && cluster->request.id != request->id) {
-        return false;
+    if (cluster->request.kind != CLUSTER_REQUEST_NONE) {
+        return cluster->request.id == request->id; /* A retry changes nothing. */
     }
     /* A late copy of one that has ended already. */
     if (cluster_outcome(cluster, request->id) != NULL) {
         return false;
     }
     cluster->request = *request;
+    cluster->request.granted_epoch = 0;
     return true;
 }
 
@@ -364,6 +366,10 @@ static bool serving(struct cluster *cluster, const struct command *command)
     newest->served = true;
     newest->served_at = command->position;
     cluster->phase = CLUSTER_SERVING;
+    if (cluster->request.kind != CLUSTER_REQUEST_NONE &&
+        cluster->request.granted_epoch == cluster->epoch) {
+        end_request_won(cluster, cluster->last.node);
+    }
     return true;
 }
 

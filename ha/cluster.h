@@ -72,6 +72,7 @@ struct cluster_request {
     uint64_t from;              /* Node that is primary now; 0: any. */
     uint64_t to;                /* Candidate; 0: the best. */
     uint64_t scheduled_wall_ms; /* 0: now. */
+    uint64_t granted_epoch;     /* Granted in answer to it; it ends when that one serves. */
 };
 
 /* How a request or a change of configuration ended, for the one who waits for it. */

@@ -61,7 +61,8 @@ struct field {
     FIELD_ENUM(key "kind", type, member.kind, FIELD_UP_TO(CLUSTER_REQUEST_FAILOVER)),     \
         FIELD_UINT(key "id", type, member.id), FIELD_UINT(key "from", type, member.from), \
         FIELD_UINT(key "to", type, member.to),                                            \
-        FIELD_UINT(key "at", type, member.scheduled_wall_ms)
+        FIELD_UINT(key "at", type, member.scheduled_wall_ms),                             \
+        FIELD_UINT(key "granted", type, member.granted_epoch)
 #define FIELDS_OUTCOME(key, type, member)                                             \
     FIELD_UINT(key "id", type, member.id), FIELD_UINT(key "code", type, member.code), \
         FIELD_TEXT(key "text", type, member.text)

@@ -88,6 +88,7 @@ static void some_request(struct cluster_request *request)
     request->from = some_u64();
     request->to = some_u64();
     request->scheduled_wall_ms = some_u64();
+    request->granted_epoch = some_u64();
 }
 
 static void some_outcome(struct cluster_outcome *outcome)
