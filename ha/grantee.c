@@ -57,14 +57,27 @@ static bool lease_is_good(const struct ha *ha)
            lease_holder_runs(&ha->holder, ha->now_ms + rounds_kill_budget(ha) + ha_ttl(ha) / 10);
 }
 
+/* A promotion that hangs, a replay that leads nowhere: somebody else shall try. */
+static bool takes_too_long(const struct ha *ha)
+{
+    return time_since(ha->now_ms, ha->granted_ms) > ha_time_to_prepare(ha) &&
+           !postgres_needs_bootstrap(ha);
+}
+
 static void prepare(struct ha *ha)
 {
     const struct pg_facts *facts = &ha->facts;
     const uint64_t epoch = ha->cluster.epoch;
     const char *refusal;
 
-    if (ha->ready_epoch == epoch || ha->failed_epoch == epoch || ha->refused_epoch == epoch ||
-        !action_may_start(ha)) {
+    if (ha->ready_epoch == epoch || ha->failed_epoch == epoch || ha->refused_epoch == epoch) {
+        return;
+    }
+    if (takes_too_long(ha)) {
+        postgres_give_up_grant(ha, epoch, "it did not become writable in time");
+        return;
+    }
+    if (!action_may_start(ha)) {
         return;
     }
     if (facts->run == PG_RUN_STOPPED && !postgres_is_measured(ha)) {
@@ -158,13 +171,6 @@ static void serve(struct ha *ha)
     if (facts->writable_start && facts->start_epoch == epoch && facts->run == PG_RUN_UP) {
         ha->ready_epoch = epoch; /* Also after a restart of this daemon. */
     }
-    if (facts->run == PG_RUN_DYING && ha->action.kind != PG_ACTION_STOP &&
-        ha->update->action == NULL) {
-        action_start(
-            ha, (struct pg_action){.kind = PG_ACTION_STOP, .epoch = epoch, .stop = PG_STOP_KILL},
-            "the postmaster is gone, processes of it are not");
-        return;
-    }
     if (facts->run != PG_RUN_UP || !action_may_start(ha) || ha->stopping_epoch == epoch) {
         return;
     }
@@ -184,7 +190,14 @@ static void serve(struct ha *ha)
 
 void grantee_plan(struct ha *ha)
 {
-    if (ha->cluster.phase == CLUSTER_GRANTED) {
+    if (ha->facts.run == PG_RUN_DYING && ha->action.kind != PG_ACTION_STOP &&
+        ha->update->action == NULL) {
+        action_start(
+            ha,
+            (struct pg_action){
+                .kind = PG_ACTION_STOP, .epoch = ha->cluster.epoch, .stop = PG_STOP_KILL},
+            "the postmaster is gone, processes of it are not");
+    } else if (ha->cluster.phase == CLUSTER_GRANTED) {
         prepare(ha);
     } else {
         serve(ha);

@@ -17,6 +17,10 @@
  * a function of the log alone. */
 #define FIRST_TTL_MS 2000
 
+/* A primary_start_timeout of 0 says that nothing is started again in place, not that nobody may
+ * be promoted. */
+#define PREPARE_LEAST_MS 10000
+
 size_t ha_size(void)
 {
     return sizeof(struct ha);
@@ -283,6 +287,11 @@ uint64_t ha_ttl(const struct ha *ha)
         }
     }
     return ttl_ms;
+}
+
+uint64_t ha_time_to_prepare(const struct ha *ha)
+{
+    return time_max(ha->dynamic.primary_start_timeout_ms, PREPARE_LEAST_MS);
 }
 
 static const struct ha_peer *find_peer(const struct ha *ha, uint64_t node)

@@ -169,6 +169,8 @@ const struct ha_status *ha_fresh_status(const struct ha *ha, uint64_t node);
 const struct ha_status *ha_known_status(const struct ha *ha, uint64_t node);
 bool ha_is_voter(const struct ha *ha, uint64_t node);
 bool ha_is_moving(const struct ha *ha);
+/* How long a grantee may take to become writable. */
+uint64_t ha_time_to_prepare(const struct ha *ha);
 /* The applied grant names this node. Enough to go on serving: whether the lease goes on is for the
  * voters' logs to say, and a log that cannot decide must not stop a primary. */
 bool ha_is_granted(const struct ha *ha);
@@ -197,6 +199,8 @@ void postgres_local(struct ha *ha, enum ha_local_kind kind, uint64_t id);
 void postgres_tick(struct ha *ha);
 bool postgres_is_measured(const struct ha *ha);
 bool postgres_needs_bootstrap(const struct ha *ha);
+/* The grantee could not become writable: the leader has to choose somebody else. */
+void postgres_give_up_grant(struct ha *ha, uint64_t epoch, const char *why);
 void postgres_applied(struct ha *ha);
 void action_start(struct ha *ha, struct pg_action action, const char *why);
 bool action_may_start(const struct ha *ha);

@@ -575,16 +575,21 @@ static bool majority_suspects(const struct ha *ha)
     return suspects * 2 > voters;
 }
 
-/* Rule 7: slow replay is no failure; a grantee that says it is at work has its time. */
+/*
+ * Rule 7: slow replay is no failure. A new grantee has the time of the voters' waits, and more
+ * while it reports progress; one that is at work without getting answers would stay without. For
+ * how long it may prepare under a lease that runs is for itself to end (grantee.c).
+ */
 static bool is_preparing(const struct ha *ha)
 {
-    const uint64_t epoch = ha->cluster.epoch;
     const struct ha_status *status = ha_fresh_status(ha, ha->cluster.last.node);
-    const uint64_t time_ms = time_max(ha->dynamic.primary_start_timeout_ms, 10000);
+    const uint64_t granted_for_ms = time_since(ha->now_ms, ha->granted_ms);
 
-    return ha->cluster.phase == CLUSTER_GRANTED && status != NULL &&
-           status->failed_epoch != epoch && status->refused_epoch != epoch &&
-           time_since(ha->now_ms, ha->granted_ms) < time_ms;
+    if (ha->cluster.phase != CLUSTER_GRANTED || status == NULL) {
+        return false;
+    }
+    return granted_for_ms < 2 * cluster_ttl_max(&ha->cluster) ||
+           (status->progressed_ago_ms < ha_ttl(ha) && granted_for_ms < ha_time_to_prepare(ha));
 }
 
 static void watch(struct ha *ha)

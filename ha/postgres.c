@@ -50,13 +50,12 @@ static void fail(struct ha *ha, const struct pg_action_done *done)
         pg_action_name(done->kind), done->text);
 }
 
-/* The grantee could not become writable: the leader has to choose somebody else. */
-static void give_up_grant(struct ha *ha, const struct pg_action_done *done)
+void postgres_give_up_grant(struct ha *ha, uint64_t epoch, const char *why)
 {
-    ha->failed_epoch = ha->action.epoch;
+    ha->failed_epoch = epoch;
     ha->failed_ms = ha->now_ms;
     ha->retry_ms = ha->now_ms; /* What comes next is another kind of action. */
-    text_copy_cut(ha->why_failed, sizeof ha->why_failed, done->text);
+    text_copy_cut(ha->why_failed, sizeof ha->why_failed, why);
 }
 
 /* This node made the cluster, and no epoch of it has served yet: roles and users are missing. */
@@ -136,13 +135,17 @@ void postgres_done(struct ha *ha, const struct pg_action_done *done)
         case PG_ACTION_START_PRIMARY:
         case PG_ACTION_PROMOTE:
         case PG_ACTION_BOOTSTRAP_SQL:
-            give_up_grant(ha, done);
+            postgres_give_up_grant(ha, ha->action.epoch, done->text);
             break;
         case PG_ACTION_INITDB:
             ha->initdb_failed = true;
             break;
-        case PG_ACTION_NONE:
         case PG_ACTION_START_STANDBY:
+            if (ha_is_mine(ha) && ha->cluster.phase == CLUSTER_GRANTED) {
+                postgres_give_up_grant(ha, ha->cluster.epoch, done->text);
+            }
+            break;
+        case PG_ACTION_NONE:
         case PG_ACTION_FOLLOW:
         case PG_ACTION_CUT:
         case PG_ACTION_STOP:
