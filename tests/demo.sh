@@ -149,6 +149,14 @@ partners() {
     echo "$list"
 }
 
+all_urls() {
+    list=
+    for other in $nodes; do
+        list="$list${list:+, }http://127.0.0.1:$(rest_port "$other")"
+    done
+    echo "$list"
+}
+
 write_settings() {
     cat >"$demo/n$1.yml" <<END
 # Node $1 of 3 of the demo.
@@ -161,6 +169,9 @@ restapi:
   authentication:
     username: admin
     password: $api_password
+
+ctl:
+  hosts: [$(all_urls)] # On one machine the nodes differ in their ports.
 
 raft:
   self_addr: 127.0.0.1:$(raft_port "$1")
@@ -368,15 +379,7 @@ wait_complete() {
     echo "  $(($(date +%s) - began)) s: all members run, and port $write_port takes writes"
 }
 
-ctl() { "$(cat "$demo/build")/pgbatonctl" -c "$demo/n1.yml" -d "$(all_urls)" "$@"; }
-
-all_urls() {
-    list=
-    for node in $nodes; do
-        list="$list${list:+,}http://127.0.0.1:$(rest_port "$node")"
-    done
-    echo "$list"
-}
+ctl() { "$(cat "$demo/build")/pgbatonctl" -c "$demo/n1.yml" "$@"; }
 
 show_logs() {
     for node in $nodes; do
@@ -392,8 +395,8 @@ say_what_next() {
     cat <<END
 
 Try:
-  $(cat "$demo/build")/pgbatonctl -c $demo/n1.yml -d $(all_urls) list
-  $(cat "$demo/build")/pgbatonctl -c $demo/n1.yml -d $(all_urls) switchover --force
+  $(cat "$demo/build")/pgbatonctl -c $demo/n1.yml list
+  $(cat "$demo/build")/pgbatonctl -c $demo/n1.yml switchover --force
   tests/demo.sh kill n${serving:-1}          # power off; then tests/demo.sh start-node n${serving:-1}
 
 Writes, through HAProxy, to whoever is primary:
