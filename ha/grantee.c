@@ -86,6 +86,7 @@ static void prepare(struct ha *ha)
     refusal = why_refused(ha);
     if (refusal != NULL) {
         ha->refused_epoch = epoch;
+        ha->failed_ms = ha->now_ms;
         text_copy_cut(ha->why_failed, sizeof ha->why_failed, refusal);
         ha_note(ha, HA_NOTE_REFUSES_GRANT, epoch, ha->self, "%s", refusal);
         return;

@@ -160,6 +160,7 @@ void ha_apply(struct ha *ha, uint64_t index, uint64_t term, const struct command
     const uint64_t old_epoch = ha->cluster.epoch;
     const enum cluster_phase old_phase = ha->cluster.phase;
     const uint64_t old_config = ha->cluster.config_version;
+    const uint64_t old_node = ha->cluster.last.node;
 
     ASSERT(index > ha->applied_index);
     ha->applied_index = index;
@@ -177,6 +178,9 @@ void ha_apply(struct ha *ha, uint64_t index, uint64_t term, const struct command
     ha->proposed[command->kind].at_ms = 0;
     if (command->kind == COMMAND_SERVING) {
         ha->serving_index = index;
+    }
+    if (command->kind == COMMAND_GRANT && command->node == old_node && ha->raft.leader) {
+        ha->regranted_ms = ha->now_ms;
     }
     ha->config_dirty |= ha->cluster.config_version != old_config;
     after_change(ha, old_epoch, old_phase);

@@ -233,7 +233,8 @@ static void add_candidate(const struct ha *ha, struct choose_input *input, uint6
         .has_data = status->data == PG_DATA_VALID,
         .nofailover = status->nofailover,
         .watchdog_failed = status->watchdog_failed,
-        .failed = status->failed_epoch == cluster->last.epoch && status->failed_epoch != 0,
+        .failed = cluster->last.epoch != 0 && (status->failed_epoch == cluster->last.epoch ||
+                                               status->refused_epoch == cluster->last.epoch),
         .leaving = status->leaving,
         .wrong_system = cluster->system_identifier != 0 &&
                         status->system_identifier != cluster->system_identifier,
@@ -352,7 +353,6 @@ static bool grant_old_again(struct ha *ha)
         !last->served || old->failed_epoch == last->epoch) {
         return false;
     }
-    ha->regranted_ms = ha->now_ms;
     grant(ha, last->node, false, "the primary still serves");
     return true;
 }

@@ -420,9 +420,9 @@ void postgres_tick(struct ha *ha)
         }
         return;
     }
-    if (ha->failed_epoch != 0 && time_since(ha->now_ms, ha->failed_ms) >= FAILED_MS &&
-        ha->failed_epoch < ha->cluster.epoch) {
-        ha->failed_epoch = 0;
+    if (time_since(ha->now_ms, ha->failed_ms) >= FAILED_MS) {
+        ha->failed_epoch = ha->failed_epoch < ha->cluster.epoch ? 0 : ha->failed_epoch;
+        ha->refused_epoch = ha->refused_epoch < ha->cluster.epoch ? 0 : ha->refused_epoch;
     }
     report_stopped(ha);
     finish_restart(ha);
