@@ -103,6 +103,21 @@ static uint64_t find_writable(const struct ha *ha, bool *several)
     return found;
 }
 
+/* A primary that ran before the first epoch is under no lease: silent, it may still accept commits.
+ */
+static uint64_t find_silent_writable(const struct ha *ha)
+{
+    for (uint32_t i = 0; i < ha->raft.member_count; i++) {
+        const uint64_t node = ha->raft.members[i].id;
+        const struct ha_status *status = ha_known_status(ha, node);
+
+        if (status != NULL && status->writable && ha_fresh_status(ha, node) == NULL) {
+            return node;
+        }
+    }
+    return 0;
+}
+
 /* The node that may run initdb: this one if it can, else the first that can. */
 static uint64_t choose_initialiser(const struct ha *ha)
 {
@@ -323,8 +338,10 @@ static bool worth_waiting(const struct ha *ha)
         const uint64_t node = ha->raft.members[i].id;
         const struct ha_status *status = ha_fresh_status(ha, node);
         const bool is_old = node == ha->cluster.last.node;
-        const uint64_t patience_ms =
-            is_old ? time_max(ha->dynamic.primary_start_timeout_ms, 2000) : 2 * ha_ttl(ha) + 1000;
+        /* Before the first epoch any of them may have been the primary. */
+        const uint64_t patience_ms = is_old || ha->cluster.last.epoch == 0
+                                         ? time_max(ha->dynamic.primary_start_timeout_ms, 2000)
+                                         : 2 * ha_ttl(ha) + 1000;
 
         if (status == NULL || status->member.witness || status->data != PG_DATA_VALID ||
             status->pledged_epoch == ha->cluster.epoch || status->leaving ||
@@ -378,6 +395,10 @@ static void choose(struct ha *ha, bool fenced)
     uint64_t node;
 
     if (ha->cluster.last.epoch == 0) {
+        if (find_silent_writable(ha) != 0) {
+            say_no_grant(ha, "the running primary that was to be taken over is not heard any more");
+            return;
+        }
         input.requested = find_writable(ha, &several);
         input.maximum_lag_bytes = UINT64_MAX;
     }
