@@ -16,6 +16,7 @@
 #include "base/file_sys.h"
 #include "base/text.h"
 #include "pgctl/files_impl_sys.h"
+#include "pgctl/proc_sys.h"
 #include "pgctl/record.h"
 #include "pgctl/settings.h"
 
@@ -320,7 +321,7 @@ enum status files_write_record(
     }
     record_print(record, text);
     files_act_begin(files);
-    status = file_replace(path, text, strlen(text), 0600, err);
+    status = file_replace_if_changed(path, text, strlen(text), 0600, NULL, err);
     files_act_end(files);
     return status;
 }
@@ -394,6 +395,50 @@ bool files_running_postmaster(const struct files *files, pid_t *pid)
     }
     *pid = (pid_t)number;
     return true;
+}
+
+#define ORPHANS_MS 10000
+
+/* Dead, but its number is not free: the first letter behind the name in its stat file. */
+static bool is_zombie(pid_t pid)
+{
+    char path[64];
+    char text[512];
+    const char *name_end;
+    struct err err;
+
+    (void)snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    if (file_read(path, text, sizeof text, NULL, &err) != STATUS_OK) {
+        return false;
+    }
+    name_end = strrchr(text, ')');
+    return name_end != NULL && text_starts_with(name_end, ") Z");
+}
+
+enum status files_end_orphans(const struct files *files, struct err *err)
+{
+    char path[FILES_PATH_SIZE];
+    char real[PATH_MAX];
+    char text[1024];
+    enum status status = files_path(path, files->data_dir, "postmaster.pid", err);
+    pid_t pid = 0;
+
+    if (status != STATUS_OK || realpath(files->data_dir, real) == NULL) {
+        return status;
+    }
+    if (file_read(path, text, sizeof text, NULL, err) == STATUS_OK) {
+        pid = (pid_t)strtol(text, NULL, 10);
+    }
+    if (pid < 0) {
+        return STATUS_OK; /* So does single-user mode write it. */
+    }
+    if (!proc_end_all(real, "postgres", ORPHANS_MS)) {
+        return ERR(err, TIMEOUT, "processes of PostgreSQL in \"%s\" do not end", real);
+    }
+    if (pid > 1 && is_zombie(pid) && !proc_wait_gone(pid, ORPHANS_MS)) {
+        return ERR(err, TIMEOUT, "nobody asks for the end of process %ld", (long)pid);
+    }
+    return STATUS_OK;
 }
 
 /* The eighth line is the state; a server that is starting leaves it out or says so. */

@@ -127,6 +127,13 @@ MUST_CHECK enum status files_find_wal(
  */
 bool files_server_is_ready(const struct files *files);
 
+/*
+ * Ends what is left of a server whose postmaster is gone, and its guard too, so that nobody else
+ * sees it. A session in single-user mode is somebody's work and left alone. TIMEOUT if something
+ * does not end.
+ */
+MUST_CHECK enum status files_end_orphans(const struct files *files, struct err *err);
+
 /* The pid in the first line of postmaster.pid if it is a live postmaster of this data directory. */
 MUST_CHECK bool files_running_postmaster(const struct files *files, pid_t *pid);
 

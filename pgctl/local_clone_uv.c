@@ -189,6 +189,9 @@ void action_add_options(
             add_option(at, skip, spec);
             continue;
         }
+        if (at->key != NULL) {
+            continue; /* No option has a map for its value. */
+        }
         for (const struct node *inner = at->first; inner != NULL; inner = inner->next) {
             add_option(inner, skip, spec);
         }

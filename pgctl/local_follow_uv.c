@@ -38,7 +38,6 @@ static void write_follow_files(struct local *local, struct job *done)
         local_fail(local, "%s", done->err.text);
         return;
     }
-    watch_set_record(local, &done->record);
     local->following = true;
     local->cut = false;
     local->role = PGPARAMS_ROLE_REPLICA;
@@ -82,7 +81,7 @@ void action_follow(struct local *local)
     }
     local->upstream = *upstream;
     job = job_new(local, work_record, write_follow_files);
-    job->record = local->facts.record;
+    job->record = local->record;
     job->record.follow_epoch = upstream->epoch;
     job->record.follow_timeline = upstream->timeline;
     job->record.follow_lsn = upstream->marker_lsn;
@@ -90,6 +89,7 @@ void action_follow(struct local *local)
         job->record.data_dir_id = clock_random_u64();
     }
     /* On disk before the first byte of the new upstream is. */
+    record_begin(job);
     job_submit_action(job);
 }
 

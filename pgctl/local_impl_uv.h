@@ -38,7 +38,10 @@
 #define LOCAL_QUERY_MS      3000  /* Deadline of a small query. */
 #define LOCAL_PROGRAM_MS    20000 /* Deadline of a program that only looks. */
 
-/* Work on files, off the loop. Fields are inputs and outputs of the work function. */
+/*
+ * Work on files, off the loop, one job after the other: two never write the same file. Fields
+ * are inputs and outputs of the work function.
+ */
 struct job;
 typedef enum status job_work(struct job *job, struct err *err);
 typedef void job_next(struct local *local, struct job *job);
@@ -46,6 +49,7 @@ typedef void job_next(struct local *local, struct job *job);
 struct job {
     uv_work_t request;
     struct local *local;
+    struct job *behind;  /* The next one in the queue. */
     uint64_t generation; /* 0: not of an action. */
     job_work *work;
     job_next *next;
@@ -56,8 +60,9 @@ struct job {
     struct files_wal wal;
     pid_t pid;
     uint32_t segment_bytes;
-    char *text; /* Freed with the job. */
-    bool fresh; /* A new data_dir_id is to be drawn. */
+    char *text;         /* Freed with the job. */
+    bool writes_record; /* Set by record_begin(). */
+    bool fresh;         /* A new data_dir_id is to be drawn. */
     enum status status;
     struct err err;
 };
@@ -170,7 +175,9 @@ struct local {
     struct pg_action action;
     bool stop_waits; /* The current action is being cancelled for `next_stop`. */
     struct pg_action next_stop;
-    uint64_t generation;     /* From 1. */
+    uint64_t generation;   /* From 1. */
+    struct job *job_first; /* The one that runs, and those that wait behind it. */
+    struct job *job_last;
     uint32_t jobs_in_flight; /* Of actions, also of those that ended. */
     struct run *run;
     run_next *run_next;
@@ -185,6 +192,8 @@ struct local {
     bool work_up;
     local_step *work_next;
     struct ticket tickets[SQL_QUEUE_MAX * 2];
+    struct pg_record record; /* As it will be when all jobs are done; facts have what is synced. */
+    uint32_t record_jobs;    /* How many of them are about it. */
     struct pg_record old_record; /* Before a rewind or clone. */
     bool role_pending;           /* Files for the new role are not written yet. */
 
@@ -302,6 +311,14 @@ void watch_guard_status(struct local *local, const struct guard_status *status);
 void watch_look(struct local *local);
 void watch_look_done(struct local *local, const struct files_look *look);
 void watch_set_record(struct local *local, const struct pg_record *record);
+
+/*
+ * A change of the record: `job` is about to be submitted and will write job->record. Each such
+ * job ends in record_written().
+ */
+void record_begin(struct job *job);
+void record_written(struct local *local, const struct job *job);
+
 void watch_check_record(struct local *local, struct pg_position position);
 bool watch_is_up(const struct local *local);
 bool watch_is_gone(const struct local *local);

@@ -103,7 +103,7 @@ static void after_initdb(struct local *local, const struct run_result *result)
 
     if (!run_succeeded(result)) {
         run_explain(result, why, sizeof why);
-        local_fail(local, "initdb failed: %s", why);
+        local_fail(local, "making the data directory failed: %s", why);
         return;
     }
     job_submit_action(job_new(local, work_after_initdb, finish_initdb));
@@ -123,6 +123,45 @@ static bool is_forbidden(const char *option)
     return false;
 }
 
+static bool is_own_key(const char *key)
+{
+    static const char *const own[] = {
+        "command", "no_params", "keep_existing_recovery_conf", "recovery_conf"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+        if (text_equal(key, own[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* bootstrap.method: a command of the user's makes the data directory. */
+static void run_custom(struct local *local)
+{
+    const struct node *custom = local->conf->bootstrap.custom;
+    const struct node *command = tree_child(custom, "command");
+    const struct node *no_params = tree_child(custom, "no_params");
+    bool without = false;
+    struct run_spec spec;
+
+    if (command == NULL || node_text(command) == NULL) {
+        local_fail(local, "bootstrap method \"%s\" has no command", local->conf->bootstrap.method);
+        return;
+    }
+    if (no_params != NULL && !node_bool(no_params, &without)) {
+        without = false;
+    }
+    local_script_spec(local, &spec);
+    run_spec_shell(&spec, node_text(command));
+    if (!without) {
+        run_spec_arg(&spec, "--scope=%s", local->conf->scope);
+        run_spec_arg(&spec, "--datadir=%s", local->files.data_dir);
+    }
+    action_add_options(custom, is_own_key, &spec);
+    step_run(local, &spec, after_initdb);
+}
+
 static void run_initdb(struct local *local, struct job *job)
 {
     char path[FILES_PATH_SIZE];
@@ -133,6 +172,10 @@ static void run_initdb(struct local *local, struct job *job)
         return;
     }
     local->facts.data = PG_DATA_PARTIAL;
+    if (local->conf->bootstrap.custom != NULL) {
+        run_custom(local);
+        return;
+    }
     local_spec(local, &spec, 0);
     local_program(local, local->pg.bin_name.initdb, "initdb", &spec);
     run_spec_arg(&spec, "--pgdata=%s", local->files.data_dir);

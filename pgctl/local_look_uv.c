@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/clock_sys.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -17,13 +18,33 @@ static enum status work_write_record(struct job *job, struct err *err)
     return files_write_record(&job->files, &job->record, err);
 }
 
+void record_begin(struct job *job)
+{
+    struct local *local = job->local;
+
+    job->writes_record = true;
+    local->record = job->record;
+    local->record_jobs++;
+}
+
+void record_written(struct local *local, const struct job *job)
+{
+    ASSERT(local->record_jobs > 0);
+    local->record_jobs--;
+    if (job->status == STATUS_OK) {
+        watch_set_record(local, &job->record);
+    }
+    if (local->record_jobs == 0) {
+        local->record = local->facts.record; /* Nothing more is under way: this is what is there. */
+    }
+}
+
 static void after_record(struct local *local, struct job *job)
 {
+    (void)local;
     if (job->status != STATUS_OK) {
         log_error("%s", job->err.text);
-        return;
     }
-    watch_set_record(local, &job->record);
 }
 
 void watch_set_record(struct local *local, const struct pg_record *record)
@@ -38,6 +59,7 @@ static void write_record(struct local *local, const struct pg_record *record)
     struct job *job = job_new(local, work_write_record, after_record);
 
     job->record = *record;
+    record_begin(job);
     job_submit(job);
 }
 
@@ -53,7 +75,7 @@ static void adopt_directory(struct local *local)
 /* The followed epoch's first commit is here: from now on this WAL contains that epoch. */
 void watch_check_record(struct local *local, struct pg_position position)
 {
-    struct pg_record record = local->facts.record;
+    struct pg_record record = local->record;
     const uint64_t epoch = record_epoch_at(&record, position);
 
     if (record.data_dir_id == 0 || record.partial || local->busy || epoch == record.marker_epoch) {
@@ -80,7 +102,9 @@ void watch_look_done(struct local *local, const struct files_look *look)
         log_error("data directory \"%s\": %s", local->files.data_dir, look->broken);
     }
     facts->data = look->data;
-    facts->record = look->record;
+    if (local->record_jobs == 0) {
+        facts->record = local->record = look->record;
+    }
     facts->conninfo_set =
         look->conninfo_set || (facts->run == PG_RUN_UP && local->memory.conninfo_in_effect);
     local->has_record = look->has_record && look->record.data_dir_id != 0;

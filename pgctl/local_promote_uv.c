@@ -94,7 +94,6 @@ static void send_marker(struct local *local, struct job *job)
         local_fail(local, "%s", job->err.text);
         return;
     }
-    watch_set_record(local, &job->record);
     /* No standby is waited for: they follow only when this has been written. */
     (void)snprintf(
         query, sizeof query,
@@ -114,7 +113,7 @@ void action_write_marker(struct local *local)
     struct job *job = job_new(local, work_record, send_marker);
 
     /* Before the commit: WAL with the marker beside a record without it would look too old. */
-    job->record = local->facts.record;
+    job->record = local->record;
     if (job->record.data_dir_id == 0) {
         job->record.data_dir_id = clock_random_u64();
     }
@@ -123,6 +122,7 @@ void action_write_marker(struct local *local)
     job->record.follow_timeline = 0;
     job->record.follow_lsn = 0;
     job->record.partial = false;
+    record_begin(job);
     job_submit_action(job);
 }
 

@@ -92,7 +92,6 @@ static enum status work_record(struct job *job, struct err *err)
 
 static void after_undo(struct local *local, struct job *job)
 {
-    watch_set_record(local, &job->record);
     local_fail(local, "pg_rewind could not begin: %s", job->text);
 }
 
@@ -114,6 +113,7 @@ static void after_rewind(struct local *local, const struct run_result *result)
     job = job_new(local, work_record, after_undo);
     job->record = local->old_record;
     job->text = strdup(why);
+    record_begin(job);
     job_submit_action(job);
 }
 
@@ -199,7 +199,6 @@ static void after_prepare(struct local *local, struct job *job)
         local_fail(local, "%s", job->err.text);
         return;
     }
-    watch_set_record(local, &job->record);
     run_rewind(local);
 }
 
@@ -211,7 +210,7 @@ static void prepare(struct local *local)
     local->following = false;
     local->cut = true;
     local->role = PGPARAMS_ROLE_REPLICA;
-    local->old_record = local->facts.record;
+    local->old_record = local->record;
     job = local_conf_job(local, after_prepare, &err);
     job->work = work_prepare;
     job->settings.keep_signal = false;

@@ -159,6 +159,12 @@ static void ask_guard(struct local *local, struct job *job)
 
 /* --- 2. Files. --- */
 
+static bool was_standby(const struct local *local)
+{
+    return local->standby_signal || local->control.state == CONTROL_STATE_SHUT_DOWN_IN_RECOVERY ||
+           local->control.state == CONTROL_STATE_IN_ARCHIVE_RECOVERY;
+}
+
 static void write_files(struct local *local)
 {
     struct err err;
@@ -166,6 +172,13 @@ static void write_files(struct local *local)
 
     if (!local->control_known) {
         local_fail(local, "the control file could not be read");
+        return;
+    }
+    /* It would go on writing on a timeline that is another server's. */
+    if (is_writable_start(local) && was_standby(local)) {
+        local_finish(
+            local, PG_RESULT_REFUSED, (struct pg_position){0},
+            "it was a standby: to be started as one, and promoted");
         return;
     }
     local->following = false;

@@ -50,12 +50,31 @@ static void do_work(uv_work_t *request)
     job->status = job->work(job, &job->err);
 }
 
+static void after_work(uv_work_t *request, int uv_status);
+
+static void start_first(struct local *local)
+{
+    struct job *job = local->job_first;
+    int rc;
+
+    if (job != NULL) {
+        rc = uv_queue_work(local->loop, &job->request, do_work, after_work);
+        ASSERT(rc == 0); /* It refuses only a missing work function. */
+    }
+}
+
 static void after_work(uv_work_t *request, int uv_status)
 {
     struct job *job = request->data;
     struct local *local = job->local;
 
     ASSERT(uv_status == 0); /* Jobs are never cancelled. */
+    ASSERT(local->job_first == job);
+    local->job_first = job->behind;
+    start_first(local);
+    if (job->writes_record) {
+        record_written(local, job);
+    }
     if (job->generation != 0) {
         ASSERT(local->jobs_in_flight > 0);
         local->jobs_in_flight--;
@@ -71,10 +90,16 @@ static void after_work(uv_work_t *request, int uv_status)
 
 void job_submit(struct job *job)
 {
-    const int rc = uv_queue_work(job->local->loop, &job->request, do_work, after_work);
+    struct local *local = job->local;
 
-    ASSERT(rc == 0); /* It refuses only a missing work function. */
-    local_hold(job->local);
+    local_hold(local);
+    if (local->job_first == NULL) {
+        local->job_first = local->job_last = job;
+        start_first(local);
+        return;
+    }
+    local->job_last->behind = job;
+    local->job_last = job;
 }
 
 void job_submit_action(struct job *job)

@@ -28,7 +28,8 @@ bool watch_is_up(const struct local *local)
 
 bool watch_is_gone(const struct local *local)
 {
-    return local->facts.guard_ok && local->status.server_pid == 0 && local->status.tree_count == 0;
+    return local->facts.guard_ok && local->adopt_tried && local->status.server_pid == 0 &&
+           local->status.tree_count == 0;
 }
 
 /* --- The connection. --- */
@@ -234,7 +235,9 @@ static void on_tick(uv_timer_t *timer)
 
     if (local->status.server_pid != 0) {
         tend_server(local);
-    } else if (watch_is_gone(local) && !local->busy && local->adopt_tried) {
+    } else if (local->facts.guard_ok && !local->adopt_tried) {
+        watch_guard_status(local, &local->status);
+    } else if (watch_is_gone(local) && !local->busy) {
         watch_look(local);
     }
     rc = uv_timer_start(&local->tick, on_tick, tick_period(local), 0);
@@ -254,12 +257,15 @@ static enum status work_find_server(struct job *job, struct err *err)
 {
     pid_t pid = 0;
 
-    (void)err;
     job->text = realpath(job->files.data_dir, NULL);
-    if (job->text != NULL && files_running_postmaster(&job->files, &pid)) {
-        job->pid = pid;
+    if (job->text == NULL) {
+        return STATUS_OK; /* There is no directory, so there is no server. */
     }
-    return STATUS_OK;
+    if (files_running_postmaster(&job->files, &pid)) {
+        job->pid = pid;
+        return STATUS_OK;
+    }
+    return files_end_orphans(&job->files, err);
 }
 
 static void after_find_server(struct local *local, struct job *job)
@@ -269,6 +275,12 @@ static void after_find_server(struct local *local, struct job *job)
     local->find_running = false;
     if (local->closing) {
         return;
+    }
+    if (job->status != STATUS_OK) {
+        log_error("%s", job->err.text);
+        local->facts.run = PG_RUN_DYING;
+        local_flush(local);
+        return; /* Looked for again at the next status. */
     }
     local->adopt_tried = true;
     if (adopt.pid != 0 && local->status.tree_count == 0) {
@@ -331,14 +343,14 @@ static void note_new_start(struct local *local)
     local->facts.start_epoch = 0;
 }
 
-static void note_stopped(struct local *local)
+static void note_stopped(struct local *local, bool was_running)
 {
     const struct guard_status *status = &local->status;
     const bool fenced =
         status->fenced_epoch != 0 && status->fenced_epoch == local->facts.start_epoch;
 
     forget_server(local);
-    local->facts.crashed = status->start_id != 0 && !local->stop_asked && !fenced;
+    local->facts.crashed = was_running && !fenced;
     local->facts.stopped_since_ms = status->gone_ms != 0 ? status->gone_ms : clock_boot_ms();
     local->following = false; /* A standby starts without upstream. */
     local->cut = true;
@@ -354,6 +366,10 @@ void watch_guard_status(struct local *local, const struct guard_status *status)
 {
     struct pg_facts *facts = &local->facts;
     const enum pg_run before = facts->run;
+    /* Also if the guard is another one now, which knows of no start: it took the server along. */
+    const bool was_running =
+        !local->stop_asked && (before == PG_RUN_STARTING || before == PG_RUN_UP ||
+                               before == PG_RUN_DYING || before == PG_RUN_STOPPING);
 
     if (status != &local->status) {
         local->status = *status;
@@ -380,7 +396,7 @@ void watch_guard_status(struct local *local, const struct guard_status *status)
                              status->watchdog_state == GUARD_WATCHDOG_IS_FAILED;
     facts->run = judge_run(local);
     if (facts->run == PG_RUN_STOPPED && before != PG_RUN_STOPPED) {
-        note_stopped(local);
+        note_stopped(local, was_running);
     }
     if (facts->run != before) {
         watch_soon(local);

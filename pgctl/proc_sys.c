@@ -1,11 +1,16 @@
 #include "pgctl/proc_sys.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "base/clock_sys.h"
 #include "base/file_sys.h"
 #include "base/text.h"
 
@@ -101,4 +106,85 @@ bool proc_has_children(pid_t pid)
 bool proc_signal(pid_t pid, int signal_number)
 {
     return kill(pid, signal_number) == 0 || errno != ESRCH;
+}
+
+static bool read_link(long pid, const char *name, char target[PATH_MAX])
+{
+    char path[64];
+    ssize_t length;
+
+    (void)snprintf(path, sizeof path, "/proc/%ld/%s", pid, name);
+    length = readlink(path, target, PATH_MAX - 1);
+    if (length <= 0) {
+        return false; /* Gone, a zombie, or not ours to see. */
+    }
+    target[length] = '\0';
+    return true;
+}
+
+static bool runs_in(long pid, const char *dir, const char *program)
+{
+    char target[PATH_MAX];
+    const char *name;
+
+    if (!read_link(pid, "cwd", target) || !text_equal(target, dir) ||
+        !read_link(pid, "exe", target)) {
+        return false;
+    }
+    name = strrchr(target, '/');
+    return name != NULL && text_equal(&name[1], program);
+}
+
+/* How many there were; each has been sent SIGKILL. */
+static unsigned kill_all(const char *dir, const char *program)
+{
+    DIR *processes = opendir("/proc");
+    const struct dirent *entry;
+    unsigned count = 0;
+
+    while (processes != NULL && (entry = readdir(processes)) != NULL) {
+        const long pid = strtol(entry->d_name, NULL, 10);
+
+        if (pid > 1 && runs_in(pid, dir, program)) {
+            (void)kill((pid_t)pid, SIGKILL);
+            count++;
+        }
+    }
+    if (processes != NULL) {
+        (void)closedir(processes);
+    }
+    return count;
+}
+
+static void pause_briefly(void)
+{
+    const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+
+    (void)nanosleep(&pause, NULL); /* Cut short by a signal: one look more. */
+}
+
+bool proc_wait_gone(pid_t pid, uint64_t limit_ms)
+{
+    const uint64_t until_ms = clock_boot_ms() + limit_ms;
+
+    while (kill(pid, 0) == 0) {
+        if (clock_boot_ms() >= until_ms) {
+            return false;
+        }
+        pause_briefly();
+    }
+    return true;
+}
+
+bool proc_end_all(const char *dir, const char *program, uint64_t limit_ms)
+{
+    const uint64_t until_ms = clock_boot_ms() + limit_ms;
+
+    while (kill_all(dir, program) > 0) {
+        if (clock_boot_ms() >= until_ms) {
+            return false;
+        }
+        pause_briefly();
+    }
+    return true;
 }

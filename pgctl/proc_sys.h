@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/attr.h"
@@ -17,6 +18,18 @@
  * "startup": its pid and, if `title` is not NULL, what it says it does. 0 if there is none.
  */
 pid_t proc_find_child(pid_t parent, const char *kind, char title[PROC_TITLE_SIZE]);
+
+/*
+ * Kills every process that runs `program` with `dir`, a real path, for its working directory,
+ * until none is left or the time is over; false in that case. Waits: for a worker thread.
+ */
+MUST_CHECK bool proc_end_all(const char *dir, const char *program, uint64_t limit_ms);
+
+/*
+ * Waits until nobody has that number; false if the time is over. A dead process keeps it until
+ * its parent has asked for its end, and a new server takes it for alive as long.
+ */
+MUST_CHECK bool proc_wait_gone(pid_t pid, uint64_t limit_ms);
 
 /* Whether the process has any child. */
 bool proc_has_children(pid_t pid);

@@ -316,7 +316,7 @@ static int set_up(void **state)
 }
 
 /* The guard outlives its daemon on purpose; its number is known to its socket. */
-static void end_guard(const struct node_under_test *node)
+static void signal_guard(const struct node_under_test *node, int signal_number)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct ucred peer = {0};
@@ -326,9 +326,14 @@ static void end_guard(const struct node_under_test *node)
     (void)snprintf(address.sun_path, sizeof address.sun_path, "%.90s/raft/guard.sock", node->dir);
     if (connect(fd, (const struct sockaddr *)&address, sizeof address) == 0 &&
         getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.pid > 0) {
-        (void)kill(peer.pid, SIGTERM);
+        (void)kill(peer.pid, signal_number);
     }
     (void)close(fd);
+}
+
+static void end_guard(const struct node_under_test *node)
+{
+    signal_guard(node, SIGTERM);
 }
 
 static int tear_down(void **state)
@@ -374,6 +379,18 @@ static bool file_has(const struct node_under_test *node, const char *name, const
     found = strstr(text, words) != NULL;
     free(text);
     return found;
+}
+
+static void start_by_hand(const struct node_under_test *node)
+{
+    char command[TEST_PATH_SIZE * 3];
+
+    (void)snprintf(
+        command, sizeof command,
+        "setpriv --reuid postgres --regid postgres --clear-groups"
+        " /usr/lib/postgresql/15/bin/pg_ctl -s -w -D %s start",
+        node->data);
+    assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): fixed words. */
 }
 
 /* --- The story. --- */
@@ -729,24 +746,71 @@ static void test_a_rewind_that_cannot_reach_its_source_changes_nothing(void **st
 
 static void test_a_server_that_ran_before_is_taken_over(void **state)
 {
-    char command[TEST_PATH_SIZE * 2];
-
     (void)state;
     /* Started by somebody else, and not under the guard. */
     close_node(a);
     end_guard(a);
-    (void)snprintf(
-        command, sizeof command,
-        "setpriv --reuid postgres --regid postgres --clear-groups"
-        " /usr/lib/postgresql/15/bin/pg_ctl -s -w -D %s -l %s/pg_ctl.log start",
-        a->data, a->data);
-    assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): fixed words. */
+    start_by_hand(a);
     open_node(a);
     WAIT_FOR(a, a->has_facts && a->facts.run == PG_RUN_UP && a->facts.sql_ok);
     assert_true(a->facts.in_recovery);
     do_towards(a, PG_ACTION_FOLLOW, b);
     WAIT_FOR(a, text_equal(a->facts.receiver_state, "streaming"));
     do_stop(a, PG_STOP_FAST);
+}
+
+static void test_the_guards_death_is_the_servers_and_counts_as_a_crash(void **state)
+{
+    (void)state;
+    assert_int_equal(b->facts.run, PG_RUN_UP);
+    signal_guard(b, SIGKILL);
+    WAIT_FOR(b, b->facts.guard_ok && b->facts.run == PG_RUN_STOPPED && b->facts.wal_end.lsn != 0);
+    assert_true(b->facts.crashed);
+    assert_false(b->facts.shut_down_cleanly);
+}
+
+static void test_a_primary_that_ran_before_is_taken_over_without_a_restart(void **state)
+{
+    char before[64];
+
+    (void)state;
+    close_node(b);
+    end_guard(b);
+    start_by_hand(b);
+    sql(b, "SELECT pg_postmaster_start_time()", before, sizeof before);
+    open_node(b);
+    WAIT_FOR(b, b->has_facts && b->facts.run == PG_RUN_UP && b->facts.sql_ok);
+    assert_false(b->facts.writable);
+    do_simple(b, PG_ACTION_START_PRIMARY, 9);
+    assert_true(b->facts.writable);
+    assert_int_equal(b->facts.guard_epoch, 9);
+    assert_sql(b, "SELECT pg_postmaster_start_time()", before);
+}
+
+static void test_a_standby_is_not_started_writable(void **state)
+{
+    struct pg_action action = new_action(PG_ACTION_START_PRIMARY);
+
+    (void)state;
+    action.epoch = 99;
+    assert_int_equal(a->facts.run, PG_RUN_STOPPED);
+    assert_int_equal(run_action(a, &action), PG_RESULT_REFUSED);
+}
+
+static void test_wal_that_ends_with_its_segment_is_measured(void **state)
+{
+    uint64_t lsn;
+
+    (void)state;
+    sql(b, "CHECKPOINT", NULL, 0);
+    sql(b, "INSERT INTO t VALUES (1)", NULL, 0);
+    sql(b, "SELECT pg_switch_wal()", NULL, 0);
+    lsn = sql_lsn(b, "SELECT pg_current_wal_flush_lsn()");
+    do_stop(b, PG_STOP_KILL);
+    assert_true(b->facts.wal_end.lsn >= lsn);
+    /* The background writer may have logged its snapshot behind it, but not much more. */
+    assert_true(b->facts.wal_end.lsn < lsn + 8192);
+    assert_false(b->facts.crashed);
 }
 
 static void test_a_callback_is_told_action_role_and_scope(void **state)
@@ -796,6 +860,10 @@ int main(void)
         cmocka_unit_test(test_a_stop_cancels_a_clone_and_leaves_it_partial),
         cmocka_unit_test(test_a_rewind_that_cannot_reach_its_source_changes_nothing),
         cmocka_unit_test(test_a_server_that_ran_before_is_taken_over),
+        cmocka_unit_test(test_a_standby_is_not_started_writable),
+        cmocka_unit_test(test_the_guards_death_is_the_servers_and_counts_as_a_crash),
+        cmocka_unit_test(test_a_primary_that_ran_before_is_taken_over_without_a_restart),
+        cmocka_unit_test(test_wal_that_ends_with_its_segment_is_measured),
         cmocka_unit_test(test_a_callback_is_told_action_role_and_scope),
     };
 

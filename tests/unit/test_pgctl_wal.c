@@ -1,0 +1,152 @@
+#include "pgctl/wal.h"
+
+#include "tests/lib/test.h"
+
+static const struct wal_shape usual = {.segment_bytes = 16777216, .page_bytes = 8192};
+
+static void test_segment_names_are_places(void **state)
+{
+    uint32_t timeline = 0;
+    uint64_t lsn = 0;
+
+    (void)state;
+    assert_true(wal_segment_parse("000000010000000000000001", usual, &timeline, &lsn));
+    assert_int_equal(timeline, 1);
+    assert_int_equal(lsn, 0x1000000);
+    assert_true(wal_segment_parse("0000000A00000002000000FF", usual, &timeline, &lsn));
+    assert_int_equal(timeline, 10);
+    assert_int_equal(lsn, UINT64_C(0x2FF000000));
+}
+
+static void test_other_names_are_no_segments(void **state)
+{
+    static const char *const names[] = {
+        "",
+        "archive_status",
+        "00000002.history",
+        "000000010000000000000001.partial",
+        "00000001000000000000000g",
+        "000000010000000000000001.00000028.backup",
+        "00000001000000000000001",
+        "00000001000000000000000a"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        uint32_t timeline = 0;
+        uint64_t lsn = 0;
+
+        assert_false(wal_segment_parse(names[i], usual, &timeline, &lsn));
+    }
+}
+
+static void test_a_record_ends_behind_its_bytes_and_the_headers_between(void **state)
+{
+    static const struct {
+        uint64_t lsn;
+        uint32_t bytes;
+        uint64_t end;
+    } cases[] = {
+        {0x1511A88, 114,        0x1511B00}, /* Padded to 8. */
+        {0x1511A88, 120,        0x1511B00},
+        {0x1001F88, 120,        0x1002000}, /* To the last byte of the page. */
+        {0x1001F88, 121,        0x1002020}, /* One byte more: a header, and the byte padded. */
+        {0x1001F88, 120 + 8168, 0x1004000}, /* A whole page more. */
+        {0x1001F88, 120 + 8169, 0x1004020},
+        {0x1FFFF88, 121,        0x2000030}, /* The first page of a segment has a longer one. */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        assert_int_equal(wal_record_end(cases[i].lsn, cases[i].bytes, usual), cases[i].end);
+    }
+}
+
+static void test_a_line_of_pg_waldump_is_a_record(void **state)
+{
+    struct wal_record record;
+
+    (void)state;
+    assert_true(wal_record_parse(
+        "rmgr: XLOG        len (rec/tot):    114/   114, tx:          0, lsn: 0/01511A88, prev "
+        "0/01511A40, desc: CHECKPOINT_SHUTDOWN redo 0/1511A88; tli 1\n",
+        &record));
+    assert_int_equal(record.lsn, 0x1511A88);
+    assert_int_equal(record.total_bytes, 114);
+    assert_false(record.switches_segment);
+    assert_int_equal(wal_record_next(&record, usual), 0x1511B00);
+}
+
+static void test_a_switch_ends_at_the_next_segment(void **state)
+{
+    struct wal_record record;
+
+    (void)state;
+    assert_true(wal_record_parse(
+        "rmgr: XLOG        len (rec/tot):     24/    24, tx:          0, lsn: 2/03000148, prev "
+        "2/03000110, desc: SWITCH \n",
+        &record));
+    assert_true(record.switches_segment);
+    assert_int_equal(wal_record_next(&record, usual), UINT64_C(0x204000000));
+}
+
+static void test_other_lines_are_no_records(void **state)
+{
+    static const char *const lines[] = {
+        "",
+        "Type   N",
+        "rmgr: XLOG len (rec/tot): 114",
+        "len (rec/tot): 114/ x, lsn: 0/1",
+        "len (rec/tot): 114/ 114, lsn: zero",
+        "len (rec/tot): 114/ 0, tx: 0, lsn: 0/15"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+        struct wal_record record;
+
+        assert_false(wal_record_parse(lines[i], &record));
+    }
+}
+
+static void test_the_end_of_wal_is_in_the_complaint(void **state)
+{
+    static const struct {
+        const char *words;
+        enum wal_stop stop;
+        uint64_t lsn;
+    } cases[] = {
+        {"pg_waldump: error: error in WAL record at 0/1511A88: invalid record length at 0/1511B00: "
+         "wanted 24, got 0\n",                                                         WAL_STOP_AT_END,  0x1511B00},
+        {"pg_waldump: fatal: error in WAL record at 0/1511A88: record with incorrect prev-link "
+         "0/1 at 0/1511B00\n",                                                         WAL_STOP_AFTER,   0x1511A88},
+        {"pg_waldump: error: error in WAL record at 0/1511A88: unexpected pageaddr 0/0 in log "
+         "segment 000000010000000000000001, offset 8192\n",                            WAL_STOP_AFTER,   0x1511A88},
+        {"pg_waldump: error: could not find file \"000000010000000000000004\": No such file\n",
+         WAL_STOP_AT_END,                                                                                         0x4000000},
+        {"pg_waldump: error: could not find file \"0004\": No such file\n",                     WAL_STOP_UNKNOWN, 0        },
+        {"pg_waldump: error: could not find a valid record after 0/1000000\n",                  WAL_STOP_UNKNOWN, 0        },
+        {"",                                                                                    WAL_STOP_UNKNOWN, 0        },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        uint64_t lsn = 0;
+
+        assert_int_equal(wal_stop_parse(cases[i].words, usual, &lsn), cases[i].stop);
+        assert_int_equal(lsn, cases[i].lsn);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_segment_names_are_places),
+        cmocka_unit_test(test_other_names_are_no_segments),
+        cmocka_unit_test(test_a_record_ends_behind_its_bytes_and_the_headers_between),
+        cmocka_unit_test(test_a_line_of_pg_waldump_is_a_record),
+        cmocka_unit_test(test_a_switch_ends_at_the_next_segment),
+        cmocka_unit_test(test_other_lines_are_no_records),
+        cmocka_unit_test(test_the_end_of_wal_is_in_the_complaint),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
