@@ -16,7 +16,7 @@ static enum ha_member_state member_state(const struct ha *ha)
 {
     const struct pg_facts *facts = &ha->facts;
 
-    if (ha->initdb_failed) {
+    if (ha->initdb_failed && facts->data != PG_DATA_VALID) { /* Else it was cloned meanwhile. */
         return HA_STATE_INITDB_FAILED;
     }
     switch (ha->action.kind) {
