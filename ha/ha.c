@@ -491,7 +491,7 @@ void ha_step(struct ha *ha, const struct ha_event *event, struct ha_update *upda
 
 void ha_proposal_refused(struct ha *ha, enum command_kind kind)
 {
-    ha->proposed[kind].at_ms = 0;
+    ha->proposed[kind].at_ms = time_since(ha->now_ms, HA_PROPOSE_AGAIN_MS - HA_REFUSED_AGAIN_MS);
 }
 
 const struct cluster *ha_cluster(const struct ha *ha)

@@ -219,7 +219,7 @@ void ha_restore(struct ha *ha, uint64_t index, uint64_t term, const struct clust
 
 void ha_step(struct ha *ha, const struct ha_event *event, struct ha_update *update);
 
-/* Raft did not take a proposal of the last update: it may be made again at once. */
+/* Raft did not take a proposal of the last update: it will be made again soon. */
 void ha_proposal_refused(struct ha *ha, enum command_kind kind);
 
 /* Views; valid until the next call that changes something. */

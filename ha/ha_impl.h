@@ -12,6 +12,10 @@
 #define HA_TAIL_MAX 1024 /* As many entries as Raft's log may hold. */
 #define HA_ASKS_MAX 4
 
+/* The same proposal is made again when it was not decided in this time, or not taken by Raft. */
+#define HA_PROPOSE_AGAIN_MS 1000
+#define HA_REFUSED_AGAIN_MS 20
+
 /* One entry of the log that is not applied yet, as far as it matters here. */
 struct ha_tail_entry {
     uint64_t index;
@@ -115,6 +119,7 @@ struct ha {
     } proposed[COMMAND_KINDS]; /* Not again before it is applied or some time has passed. */
     uint64_t request_id;       /* The pending request that ... */
     uint64_t request_due_ms;   /* ... is due since, as this leader saw it. */
+    uint64_t suspected_epoch;  /* It was said why. */
     uint64_t majority_ms;      /* A majority has pledged since; 0: not yet. */
     uint64_t waits_over_ms;    /* The waits of a majority are nearly over since; 0: not yet. */
     uint64_t handover_ms;      /* A stopped report of the current epoch is known since; 0: no. */

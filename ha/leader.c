@@ -10,7 +10,6 @@
 #include "base/time.h"
 #include "ha/ha_impl.h"
 
-#define PROPOSE_AGAIN_MS     1000
 #define PLEDGE_GRACE_MS      100 /* For the rest, when a majority has pledged. */
 #define WAIT_NEARLY_OVER_MS  20
 #define OLD_PRIMARY_AGAIN_MS 60000
@@ -25,7 +24,7 @@ bool leader_propose(struct ha *ha, const struct command *command)
     const uint64_t at_ms = ha->proposed[command->kind].at_ms;
 
     if ((at_ms != 0 && ha->proposed[command->kind].key == key &&
-         time_since(ha->now_ms, at_ms) < PROPOSE_AGAIN_MS) ||
+         time_since(ha->now_ms, at_ms) < HA_PROPOSE_AGAIN_MS) ||
         ha->update->proposal_count == HA_PROPOSALS_MAX) {
         return false;
     }
@@ -52,7 +51,8 @@ static void revoke(struct ha *ha, const char *reason)
     struct command command = {.kind = COMMAND_REVOKE, .epoch = ha->cluster.epoch + 1};
 
     text_copy_cut(command.reason, sizeof command.reason, reason);
-    if (leader_propose(ha, &command)) {
+    if (leader_propose(ha, &command) && ha->suspected_epoch != ha->cluster.epoch) {
+        ha->suspected_epoch = ha->cluster.epoch;
         ha_note(ha, HA_NOTE_REVOKING, command.epoch, ha->cluster.last.node, "%s", reason);
     }
 }
@@ -655,7 +655,6 @@ static void watch(struct ha *ha)
     (void)snprintf(
         reason, sizeof reason, "no completed lease round of \"%.40s\" for %llu ms",
         ha_name(ha, last->node), (unsigned long long)rounds_silent_ms(ha));
-    ha_note(ha, HA_NOTE_SUSPECT, cluster->epoch, last->node, "%s", reason);
     revoke(ha, reason);
 }
 

@@ -206,7 +206,7 @@ static void keep_leadership(struct ha *ha)
     /* Who leaves hands it over before the new primary has served. */
     if ((ha->cluster.phase != CLUSTER_SERVING && !ha->leaving) || primary == ha->self ||
         status == NULL || !ha_is_voter(ha, primary) || !status->position_checked ||
-        status->leaving || status->suspects_epoch == ha->cluster.epoch ||
+        status->leaving || rounds_silent_ms(ha) >= ha_ttl(ha) / 4 ||
         time_since(ha->now_ms, ha->transfer_ms) <
             (ha->leaving ? TRANSFER_LEAVING_MS : TRANSFER_EVERY_MS)) {
         return;
