@@ -368,6 +368,9 @@ class Lab:
     def wait_until_healthy(self, deadline=90):
         self.wait_for(self.is_healthy, deadline, "a primary and all others streaming")
 
+    def wait_for_primary(self, deadline=20):
+        return self.wait_for(self.primary, deadline, "a primary")
+
     def wait_for_another_primary(self, old, deadline=20):
         """The node that is the primary once it is not `old` any more."""
         return self.wait_for(
@@ -376,7 +379,7 @@ class Lab:
         )
 
     def patch_config(self, change):
-        status, answer = self.rest(self.primary(), "/config", "PATCH", change)
+        status, answer = self.rest(self.wait_for_primary(), "/config", "PATCH", change)
         assert status == 200, answer
 
     def replicas(self):
@@ -438,7 +441,7 @@ class Lab:
     def probe(self, where="client", nodes=None):
         """Starts to write from `where` to the primary among `nodes` (all), and has written."""
         self.sql(
-            self.primary(),
+            self.wait_for_primary(),
             "CREATE TABLE IF NOT EXISTS probe (writer text, id bigint, PRIMARY KEY (writer, id))",
         )
         addresses = [self.nodes[name].address for name in nodes or self.nodes]
@@ -453,9 +456,8 @@ class Lab:
         acknowledged = {w.row for w in writes if w.outcome == "ok"}
         # The probe may have been stopped after it sent a row and before it logged it.
         possible = {w.row for w in writes if w.outcome != "refused"} | {writes[-1].row + 1}
-        rows = self.sql(
-            self.primary(), "SELECT id FROM probe WHERE writer = %s", probe.writer
-        )
+        primary = self.wait_for_primary()
+        rows = self.sql(primary, "SELECT id FROM probe WHERE writer = %s", probe.writer)
         present = {row for row, in rows}
         assert acknowledged <= present, f"lost: {sorted(acknowledged - present)[:20]}"
         assert present <= possible, f"never sent: {sorted(present - possible)[:20]}"

@@ -12,6 +12,21 @@ from lab import now
 TTL = 2.0  # seconds, of the shipped settings
 
 
+SYNCHRONOUS = "SELECT count(*) = 2 FROM pg_stat_replication WHERE sync_state = 'quorum'"
+
+
+@pytest.fixture
+def lab(lab):
+    """Whole again, and synchronous: what is acknowledged from now on must not be lost."""
+
+    def is_synchronous():
+        primary = lab.primary()
+        return primary and lab.try_sql(primary, SYNCHRONOUS) == [(True,)]
+
+    lab.wait_for(is_synchronous, 20, "synchronous replication to both others")
+    return lab
+
+
 @pytest.fixture
 def asynchronous(lab):
     """The cluster without synchronous replication, for one test."""
@@ -21,7 +36,6 @@ def asynchronous(lab):
     yield lab
     lab.recover()
     lab.patch_config({"synchronous_mode": "quorum"})
-    lab.wait_for(lambda: lab.sql(lab.primary(), query) != [("",)], 20, "synchronous replication")
 
 
 def test_a_killed_postmaster_costs_a_moment_and_no_row(lab):
