@@ -115,8 +115,9 @@ enum status local_conf_refresh(struct local *local, struct err *err)
     if (tree_full(&local->tree)) {
         return ERR(err, FULL, "the settings of PostgreSQL are too large");
     }
+    local->warn = true;
     set_socket_dir(local);
-    return set_paths(local, err);
+    return local->files.data_dir[0] == '\0' ? set_paths(local, err) : STATUS_OK;
 }
 
 const char *local_superuser(const struct local *local)
@@ -236,7 +237,10 @@ void local_conf_params(struct local *local, struct pgparams *pgparams)
         };
     }
     pgparams_compute(pgparams, &local->tree, &input, problems);
-    log_problems(problems);
+    if (local->warn) {
+        log_problems(problems);
+        local->warn = false;
+    }
     free(problems);
 }
 

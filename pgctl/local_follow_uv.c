@@ -25,6 +25,7 @@ static void after_follow_files(struct local *local, struct job *job)
         return;
     }
     local_signal_reload(local);
+    local->conninfo_in_files = true;
     local->facts.conninfo_set = true;
     local_ok(local);
 }
@@ -119,6 +120,8 @@ static void on_cut_done(struct local *local)
 {
     local->facts.receiver_running = false;
     local->facts.receiver_state[0] = '\0';
+    local->conninfo_in_files = false;
+    local->memory.conninfo_in_effect = false;
     local->facts.conninfo_set = false;
     local_finish(local, PG_RESULT_OK, local->facts.position, "%s", "");
 }

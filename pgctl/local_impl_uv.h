@@ -118,7 +118,8 @@ struct local {
     struct conf_postgresql pg;
     struct conf_dynamic dynamic;
     const struct node *dynamic_parameters;
-    struct files files;
+    struct files files; /* Set once: a change of these paths needs a restart. */
+    bool warn; /* Say what is wrong with the parameters, once for each change of settings. */
     enum pgparams_role role;
     bool following; /* `upstream` goes into the files. */
     bool hurry;     /* About to be promoted: nothing may hold up replay. */
@@ -164,6 +165,7 @@ struct local {
     int64_t control_mtime_ns;
     bool has_record;
     bool standby_signal;
+    bool conninfo_in_files;
     uint32_t data_version;
     bool control_known;
     struct controldata control;

@@ -105,6 +105,7 @@ void watch_look_done(struct local *local, const struct files_look *look)
     if (local->record_jobs == 0) {
         facts->record = local->record = look->record;
     }
+    local->conninfo_in_files = look->conninfo_set;
     facts->conninfo_set =
         look->conninfo_set || (facts->run == PG_RUN_UP && local->memory.conninfo_in_effect);
     local->has_record = look->has_record && look->record.data_dir_id != 0;

@@ -131,7 +131,7 @@ static void on_status_row(void *owner, const struct sql_result *result)
     }
     local->query_ms = clock_boot_ms();
     facts->sql_ok = true;
-    facts->conninfo_set = local->following || local->memory.conninfo_in_effect;
+    facts->conninfo_set = local->conninfo_in_files || local->memory.conninfo_in_effect;
     facts->progress[0] = '\0';
     /* After a restart of the daemon: the record went to disk just before the marker did. */
     if (!facts->in_recovery && !local->busy && facts->start_epoch != 0 &&
