@@ -42,10 +42,10 @@ uint32_t raft_election_votes_needed(const struct raft *raft, uint32_t voter_coun
     const uint32_t listed = quorum_size(raft->settings.seed_count + 1);
     const uint32_t majority = quorum_size(voter_count);
 
-    if (raft_last_index(raft) == 1 && listed > majority) { /* Any later entry is a leader's. */
-        return listed;
+    if (raft_last_index(raft) > 1 || listed <= majority) {
+        return majority; /* Any later entry is a leader's. */
     }
-    return majority;
+    return listed < voter_count ? listed : voter_count; /* The list may have grown meanwhile. */
 }
 
 static enum quorum_vote own_vote(const struct raft *raft)

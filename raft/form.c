@@ -223,6 +223,12 @@ static bool is_ahead(const struct raft *raft, const struct raft_message *message
             (message->last_term == last_term && message->last_index > last_index));
 }
 
+/* Nobody else can go on in its place, so it goes on with what it has. */
+static bool is_only_voter(const struct raft *raft)
+{
+    return raft_is_voter(raft) && raft_config_voter_count(&raft->config) == 1;
+}
+
 static bool has_forgotten(const struct raft *raft, const struct raft_message *message)
 {
     const uint64_t entry_term = raft_term_at(raft, message->seen_index);
@@ -252,7 +258,7 @@ void raft_form_hello_answer(struct raft *raft, const struct raft_message *messag
     if (raft->ahead_ms == 0 && is_ahead(raft, message)) {
         raft->ahead_ms = time_max(raft->now_ms, 1);
     }
-    if (has_forgotten(raft, message)) {
+    if (!is_only_voter(raft) && has_forgotten(raft, message)) {
         raft_lose_memory(raft, RAFT_NOTE_AMNESIA, message->seen_term, message->seen_index);
     }
 }
@@ -326,7 +332,8 @@ static bool has_waited_long_enough(const struct raft *raft)
 
 static void check_position(struct raft *raft)
 {
-    if (raft->position_checked || !(majority_has_answered(raft) || has_waited_long_enough(raft))) {
+    if (raft->position_checked ||
+        !(is_only_voter(raft) || majority_has_answered(raft) || has_waited_long_enough(raft))) {
         return;
     }
     raft->position_checked = true;
