@@ -182,7 +182,10 @@ void ha_apply(struct ha *ha, uint64_t index, uint64_t term, const struct command
     if (command->kind == COMMAND_GRANT && command->node == old_node && ha->raft.leader) {
         ha->regranted_ms = ha->now_ms;
     }
-    ha->config_dirty |= ha->cluster.config_version != old_config;
+    if (ha->cluster.config_version != old_config) {
+        ha->config_dirty = true;
+        ha->reload_wanted = true;
+    }
     after_change(ha, old_epoch, old_phase);
     note_applied(ha, command);
 }
@@ -199,6 +202,7 @@ void ha_restore(struct ha *ha, uint64_t index, uint64_t term, const struct clust
     ha->durable_index = time_max(ha->durable_index, index);
     drop_applied(ha, index);
     ha->config_dirty = true;
+    ha->reload_wanted = true;
     after_change(ha, old_epoch, old_phase);
 }
 

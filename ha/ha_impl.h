@@ -106,6 +106,7 @@ struct ha {
     bool restart_wanted;
     uint64_t restart_reply;    /* Id of the request; 0: nobody waits. */
     uint64_t restart_start_id; /* The server that is to be replaced. */
+    bool reload_wanted;        /* PostgreSQL's files are to be written anew. */
     bool reinit_wanted;
     uint64_t reinit_reply;
     bool leaving;

@@ -117,6 +117,8 @@ static void succeed(struct ha *ha, const struct pg_action_done *done)
     case PG_ACTION_FOLLOW:
     case PG_ACTION_CHECKPOINT:
     case PG_ACTION_RELOAD:
+        ha->update->callback = PG_CALLBACK_RELOAD;
+        ha->update->callback_role = ha_role_name(ha->callback_role);
         return;
     }
     UNREACHABLE();
@@ -283,7 +285,7 @@ void postgres_local(struct ha *ha, enum ha_local_kind kind, uint64_t id)
         asks_reply(ha, id, 200, "reinitialize started");
         return;
     case HA_LOCAL_RELOAD:
-        ha->config_dirty = true;
+        ha->reload_wanted = true;
         asks_reply(ha, id, 202, "reload scheduled");
         return;
     case HA_LOCAL_LEAVE:
@@ -408,6 +410,19 @@ static void leave(struct ha *ha)
     }
 }
 
+/* When nothing else is to be done: what starts or changes its role gets new files anyway. */
+static void reload(struct ha *ha)
+{
+    if (!ha->reload_wanted || ha->facts.run != PG_RUN_UP || !ha->facts.sql_ok ||
+        ha->cluster.phase != CLUSTER_SERVING || !action_may_start(ha)) {
+        return;
+    }
+    ha->reload_wanted = false;
+    action_start(
+        ha, (struct pg_action){.kind = PG_ACTION_RELOAD, .epoch = ha->cluster.epoch},
+        "settings have changed");
+}
+
 void postgres_tick(struct ha *ha)
 {
     if (!ha->facts_known && !ha->leaving) {
@@ -434,6 +449,7 @@ void postgres_tick(struct ha *ha)
     if (ha->leaving) {
         leave(ha);
     }
+    reload(ha);
     keep_slots(ha);
     tell_callbacks(ha);
 }
