@@ -86,8 +86,9 @@ struct ha {
     enum pg_action_kind failed_kind;
 
     /* Reports; they go into the status. */
-    uint64_t rewound_epoch; /* pg_rewind was successful under it. */
-    uint64_t cut_epoch;     /* The upstream was removed while this one was being decided. */
+    uint64_t followed_epoch; /* This daemon has set the upstream of it. */
+    uint64_t rewound_epoch;  /* pg_rewind was successful under it. */
+    uint64_t cut_epoch;      /* The upstream was removed while this one was being decided. */
     uint64_t pledged_epoch;
     struct pg_position pledged_position;
     uint64_t ready_epoch;

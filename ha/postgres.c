@@ -115,6 +115,8 @@ static void succeed(struct ha *ha, const struct pg_action_done *done)
         ha->rewound_epoch = ha->action.epoch;
         return;
     case PG_ACTION_FOLLOW:
+        ha->followed_epoch = ha->action.epoch;
+        return;
     case PG_ACTION_CHECKPOINT:
     case PG_ACTION_RELOAD:
         ha->update->callback = PG_CALLBACK_RELOAD;
@@ -414,8 +416,9 @@ static void leave(struct ha *ha)
 static void reload(struct ha *ha)
 {
     if (!ha->reload_wanted || ha->facts.run != PG_RUN_UP || !ha->facts.sql_ok ||
-        ha->cluster.phase != CLUSTER_SERVING || !action_may_start(ha)) {
-        return;
+        ha->cluster.phase != CLUSTER_SERVING || !action_may_start(ha) ||
+        (ha->facts.in_recovery && ha->followed_epoch != ha->cluster.epoch)) {
+        return; /* Files without the upstream would end the stream. */
     }
     ha->reload_wanted = false;
     action_start(

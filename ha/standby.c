@@ -221,8 +221,9 @@ static void follow_running(struct ha *ha, const struct pg_upstream *upstream)
     };
     enum rejoin rejoin;
 
-    if (facts->conninfo_set && record->follow_epoch == upstream->epoch &&
-        record->follow_timeline == upstream->timeline) {
+    /* After a start of this daemon once more: the same files, and the stream goes on. */
+    if (facts->conninfo_set && ha->followed_epoch == upstream->epoch &&
+        record->follow_epoch == upstream->epoch && record->follow_timeline == upstream->timeline) {
         return;
     }
     if (!replay_is_told(facts) &&
