@@ -1,8 +1,8 @@
 #!/bin/sh
 # Fails if the documentation names something of this repository that is not there: the target of
-# a link, a heading that a link goes to, or a path in `backquotes` that begins with a folder of
-# ours and ends like a file. Paths with a * or a < are patterns and are left alone. Links to
-# other sites are not followed.
+# a link, a heading that a link goes to, a path in `backquotes` that begins with a folder of ours
+# and ends like a file, or, in a README.md, the name of a source file of its folder. Paths with a
+# * or a < are patterns and are left alone. Links to other sites are not followed.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -24,6 +24,8 @@ references() {
                 line = substr(line, RSTART + RLENGTH)
                 if (word ~ /^(base|raft|ha|pgctl|api|conf|cli|daemon|tests|docs)\/[^ *<]*\.[a-z]+$/) {
                     print FILENAME, FNR, "path", word
+                } else if (FILENAME ~ /README.md$/ && word ~ /^[a-z0-9_.\/-]*[.](c|h|sh|py)$/) {
+                    print FILENAME, FNR, "link", word
                 }
             }
         }' "$@"
