@@ -21,6 +21,7 @@
  * given only after this action: so it does not wait longer than this for connections.
  */
 #define STANDBY_WAIT_MS 1500
+#define STANDSTILL_MS   400 /* Replay takes less for a segment: it waits for more WAL. */
 
 static bool is_writable_start(const struct local *local)
 {
@@ -36,10 +37,19 @@ void local_signal_reload(const struct local *local)
 
 /* --- 4. Waiting. --- */
 
+static bool has_waited_enough(const struct local *local)
+{
+    const struct pg_facts *facts = &local->facts;
+    const uint64_t now_ms = clock_boot_ms();
+    const bool stands_still = strstr(facts->progress, "recovering") != NULL &&
+                              time_since(now_ms, facts->progress_ms) >= STANDSTILL_MS;
+
+    return stands_still || time_since(now_ms, local->step_ms) >= STANDBY_WAIT_MS;
+}
+
 static void wait_until_up(struct local *local)
 {
     const struct pg_facts *facts = &local->facts;
-    const uint64_t waited_ms = time_since(clock_boot_ms(), local->step_ms);
 
     if (watch_is_gone(local) || facts->run == PG_RUN_DYING) {
         local_fail(local, "PostgreSQL ended while it was starting; its log says why");
@@ -55,7 +65,7 @@ static void wait_until_up(struct local *local)
         }
         return;
     }
-    if (!is_writable_start(local) && waited_ms >= STANDBY_WAIT_MS) {
+    if (!is_writable_start(local) && has_waited_enough(local)) {
         local_finish(
             local, PG_RESULT_OK, (struct pg_position){0}, "accepts no connections yet: %s",
             facts->progress);

@@ -21,6 +21,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "conf/load_sys.h"
+#include "pgctl/run_uv.h"
 #include "tests/lib/postgres.h"
 #include "tests/lib/query.h"
 #include "tests/lib/test.h"
@@ -710,6 +711,60 @@ static void test_a_crashed_primary_is_rewound(void **state)
     assert_int_equal(a->facts.record.marker_epoch, 5);
 }
 
+static void on_load_done(void *owner, const struct run_result *result)
+{
+    bool *ended = owner;
+
+    (void)result;
+    *ended = true;
+}
+
+/*
+ * What the source writes while pg_rewind works is needed for consistency, and only streaming
+ * brings it: the standby is pointed at its upstream before it accepts connections.
+ */
+static void test_a_rewind_under_load_becomes_consistent_by_streaming(void **state)
+{
+    static const struct run_events load_events = {.done = on_load_done};
+    static struct run_spec spec;
+    bool ended = false;
+    struct run *load;
+    char script[TEST_PATH_SIZE];
+    const char *words = "INSERT INTO t SELECT generate_series(1, 50);\n";
+    struct err err;
+
+    (void)state;
+    do_simple(a, PG_ACTION_CUT, 0);
+    do_simple(a, PG_ACTION_PROMOTE, 6);
+    sql(a, "INSERT INTO t SELECT generate_series(1, 1000)", NULL, 0);
+    do_stop(a, PG_STOP_FAST);
+    test_path(script, folder, "load.sql");
+    test_ok(file_replace(script, words, strlen(words), 0644, &err), &err);
+    run_spec_init(&spec);
+    run_spec_env(&spec, "PGPASSWORD=secret");
+    run_spec_arg(&spec, "/usr/lib/postgresql/15/bin/pgbench");
+    run_spec_arg(&spec, "-n");
+    run_spec_arg(&spec, "-c2");
+    run_spec_arg(&spec, "-T60");
+    run_spec_arg(&spec, "-f%s", script);
+    run_spec_arg(&spec, "-h127.0.0.1");
+    run_spec_arg(&spec, "-p%u", (unsigned)b->port);
+    run_spec_arg(&spec, "-Upostgres");
+    run_spec_arg(&spec, "postgres");
+    load = run_start(&loop, &spec, &load_events, &ended);
+    WAIT_FOR(b, ended || b->facts.position.lsn > b->facts.marker_lsn + 1000000);
+    assert_false(ended);
+    do_towards(a, PG_ACTION_REWIND, b);
+    do_simple(a, PG_ACTION_START_STANDBY, 0);
+    do_towards(a, PG_ACTION_FOLLOW, b);
+    WAIT_FOR(a, text_equal(a->facts.receiver_state, "streaming"));
+    assert_int_equal(a->facts.run, PG_RUN_UP);
+    assert_int_equal(a->facts.record.marker_epoch, 5);
+    assert_false(ended);
+    run_kill(load);
+    WAIT_FOR(b, ended);
+}
+
 static void test_a_stop_cancels_a_clone_and_leaves_it_partial(void **state)
 {
     const struct pg_action clone = towards(PG_ACTION_CLONE, b);
@@ -857,6 +912,7 @@ int main(void)
         cmocka_unit_test(test_a_crash_is_seen_and_the_end_of_wal_found),
         cmocka_unit_test(test_a_crashed_server_starts_again_in_place),
         cmocka_unit_test(test_a_crashed_primary_is_rewound),
+        cmocka_unit_test(test_a_rewind_under_load_becomes_consistent_by_streaming),
         cmocka_unit_test(test_a_stop_cancels_a_clone_and_leaves_it_partial),
         cmocka_unit_test(test_a_rewind_that_cannot_reach_its_source_changes_nothing),
         cmocka_unit_test(test_a_server_that_ran_before_is_taken_over),
