@@ -414,12 +414,40 @@ static void fill_in(struct conf *conf, struct problems *problems)
         conf, "tags.nosync", "tags.sync_priority", &tags->nosync, &tags->sync_priority, problems);
 }
 
+/* Read, because their users have them, and not carried out by this version: said, not hidden. */
+static void check_support(const struct conf *conf, struct problems *problems)
+{
+    static const char *const tags[] = {
+        "tags.replicatefrom", "tags.nostream",      "tags.clonefrom",
+        "tags.nosync",        "tags.sync_priority",
+    };
+
+    if (!text_equal(conf->bootstrap.method, "initdb")) {
+        problem_error(
+            problems, tree_get(conf->root, "bootstrap.method"),
+            "custom bootstrap methods are not in this version; use initdb");
+    }
+    if (conf->log.type == CONF_LOG_JSON) {
+        problem_warning(
+            problems, tree_get(conf->root, "log.type"),
+            "not in this version, lines are plain; leave it out");
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(tags); i++) {
+        const struct node *tag = tree_get(conf->root, tags[i]);
+
+        if (tag != NULL) {
+            problem_warning(problems, tag, "shown, but without effect in this version");
+        }
+    }
+}
+
 static void check_dcs(const struct conf *conf, struct tree *tree, struct problems *problems)
 {
     if (conf->bootstrap.dcs != NULL) {
         struct conf_dynamic dynamic;
 
         conf_dynamic_read(&dynamic, tree, conf->bootstrap.dcs, problems);
+        conf_dynamic_unsupported(&dynamic, problems);
     }
 }
 
@@ -437,6 +465,7 @@ void conf_read(
     check_dcs(conf, tree, problems);
     conf_postgresql_read(&conf->postgresql, tree, conf, NULL, problems);
     check(conf, file, level, problems);
+    check_support(conf, problems);
     if (tree_full(tree)) {
         problem_missing(problems, file, "settings larger than %zu bytes", tree->size);
     }

@@ -357,7 +357,14 @@ void conf_dynamic_read(
     struct conf_dynamic *dynamic, struct tree *tree, const struct node *root,
     struct problems *problems);
 
-/* conf_dynamic_read() for who only wants the reasons: false if there is any error. */
+/*
+ * Adds an error for each setting that is read, because its users have it, and that this
+ * version does not carry out: refused on the way in rather than accepted without effect.
+ */
+void conf_dynamic_unsupported(const struct conf_dynamic *dynamic, struct problems *problems);
+
+/* conf_dynamic_read() and conf_dynamic_unsupported() for who only wants the reasons: false if there
+ * is any error. */
 MUST_CHECK bool conf_dynamic_validate(
     struct tree *tree, const struct node *root, struct problems *problems);
 

@@ -220,11 +220,33 @@ void conf_dynamic_read(
     read_postgresql(dynamic, tree, problems);
 }
 
+void conf_dynamic_unsupported(const struct conf_dynamic *dynamic, struct problems *problems)
+{
+    const struct node *root = dynamic->root;
+
+    if (dynamic->synchronous_mode != CONF_SYNC_OFF) {
+        problem_error(
+            problems, tree_get(root, "synchronous_mode"),
+            "synchronous modes are not in this version; leave it off");
+    }
+    if (dynamic->pause) {
+        problem_error(
+            problems, tree_get(root, "pause"),
+            "maintenance mode is not in this version; leave it out");
+    }
+    if (dynamic->standby_cluster.active) {
+        problem_error(
+            problems, tree_get(root, "standby_cluster"),
+            "standby clusters are not in this version; leave it out");
+    }
+}
+
 bool conf_dynamic_validate(struct tree *tree, const struct node *root, struct problems *problems)
 {
     const uint32_t before = problems->error_count;
     struct conf_dynamic dynamic;
 
     conf_dynamic_read(&dynamic, tree, root, problems);
+    conf_dynamic_unsupported(&dynamic, problems);
     return problems->error_count == before;
 }

@@ -310,9 +310,12 @@ static void test_everything_in_the_example_may_be_set(void **state)
         conf_load(
             &world->file, world->path, no_environment, CONF_CHECK_STRICT,
             &world->settings->problems),
-        STATUS_OK);
+        STATUS_INVALID); /* Not everything that is known can be had in this version. */
     for (uint32_t i = 0; i < world->settings->problems.count; i++) {
-        assert_non_null(strstr(world->settings->problems.items[i].text, "without effect here"));
+        const char *line = world->settings->problems.items[i].text;
+
+        assert_true(
+            strstr(line, "without effect here") != NULL || strstr(line, "in this version") != NULL);
     }
     assert_true(world->settings->problems.warning_count > 0);
     assert_true(world->settings->problems.warning_count < PROBLEMS_MAX);

@@ -218,9 +218,43 @@ static void test_custom_methods_are_no_unknown_settings(void **state)
         " create_replica_methods: [wal_g, basebackup], wal_g: {command: /w, no_leader: true}}");
 
     (void)state;
-    settings_assert_counts(settings, 0, 0);
+    settings_assert_counts(settings, 1, 0);
+    settings_assert_error(settings, "custom bootstrap methods are not in this version");
     assert_string_equal(node_text(tree_get(conf.bootstrap.custom, "command")), "/c");
     assert_int_equal(conf.postgresql.create_replica_methods->count, 2);
+}
+
+static void test_what_this_version_does_not_carry_out_is_said(void **state)
+{
+    static const struct {
+        const char *yaml;
+        const char *part;
+        bool is_error;
+    } cases[] = {
+        {"bootstrap: {dcs: {synchronous_mode: on}}",       "synchronous modes are not in",   true },
+        {"bootstrap: {dcs: {pause: true}}",                "maintenance mode is not in",     true },
+        {"bootstrap: {dcs: {standby_cluster: {host: h}}}", "standby clusters are not in",    true },
+        {"log: {type: json}",                              "lines are plain",                false},
+        {"tags: {replicatefrom: n2}",                      "without effect in this version", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct settings *settings = settings_new();
+        char yaml[1024];
+
+        (void)snprintf(
+            yaml, sizeof yaml,
+            "%s%s\npostgresql: {listen: 'h:1', connect_address: 'h:1', data_dir: "
+            "/d, " USERS "}\n",
+            NAMES API RAFT, cases[i].yaml);
+        (void)read_yaml(settings, yaml);
+        if (cases[i].is_error) {
+            settings_assert_error(settings, cases[i].part);
+        } else {
+            settings_assert_warning(settings, cases[i].part);
+        }
+    }
 }
 
 static void test_a_method_without_a_command_is_refused(void **state)
@@ -412,6 +446,7 @@ int main(void)
         cmocka_unit_test(test_a_loopback_address_is_refused_only_when_validating),
         cmocka_unit_test(test_what_is_unknown_is_warned_of_and_told_where_it_belongs),
         cmocka_unit_test(test_custom_methods_are_no_unknown_settings),
+        cmocka_unit_test(test_what_this_version_does_not_carry_out_is_said),
         cmocka_unit_test(test_a_method_without_a_command_is_refused),
         cmocka_unit_test(test_a_witness_needs_no_postgresql),
         cmocka_unit_test(test_tags_agree_whichever_way_they_are_written),
