@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/time.h"
-#include "daemon/daemon_impl.h"
+#include "daemon/daemon_impl_uv.h"
 #include "ha/command_msgpack.h"
 #include "raft/describe.h"
 #include "raft/mark_sys.h"

@@ -18,7 +18,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "conf/tree_json.h"
-#include "daemon/daemon_impl.h"
+#include "daemon/daemon_impl_uv.h"
 #include "daemon/notify_sys.h"
 #include "raft/store_lmdb.h"
 

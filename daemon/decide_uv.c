@@ -15,7 +15,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "conf/tree_json.h"
-#include "daemon/daemon_impl.h"
+#include "daemon/daemon_impl_uv.h"
 #include "ha/command_msgpack.h"
 #include "ha/message_msgpack.h"
 

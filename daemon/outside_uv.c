@@ -7,7 +7,7 @@
 #include "base/clock_sys.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "daemon/daemon_impl.h"
+#include "daemon/daemon_impl_uv.h"
 
 static void on_health(void *owner, struct ha_health *health)
 {

@@ -1,13 +1,13 @@
 /*
- * daemon/daemon_impl.h - the composition root's struct, shared by the files of daemon/.
+ * daemon/daemon_impl_uv.h - the composition root's struct, shared by the files of daemon/.
  *
  * One thread runs the loop and all logic. Adapters hand in events; each goes to the core it
  * is for, and what the cores ask for is carried out before the next event is looked at.
  * consensus_uv.c joins Raft's core, store and transport; decide_uv.c the ha part with
  * PostgreSQL and the guard; outside_uv.c the HTTP server. daemon_uv.c owns the loop.
  */
-#ifndef PGBATON_DAEMON_DAEMON_IMPL_H
-#define PGBATON_DAEMON_DAEMON_IMPL_H
+#ifndef PGBATON_DAEMON_DAEMON_IMPL_UV_H
+#define PGBATON_DAEMON_DAEMON_IMPL_UV_H
 
 #include <uv.h>
 
