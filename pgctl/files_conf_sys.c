@@ -14,7 +14,7 @@
 #include "pgctl/files_impl_sys.h"
 #include "pgctl/settings.h"
 
-#define CONF_LIMIT_BYTES (1024 * 1024)
+#define CONF_LIMIT_BYTES ((size_t)1024 * 1024)
 #define AUTO_CONF        "postgresql.auto.conf"
 
 /* Names of the files that have a copy in the data directory. */

@@ -20,7 +20,7 @@
 #include "pgctl/record.h"
 #include "pgctl/settings.h"
 
-#define CONF_LIMIT_BYTES (1024 * 1024)
+#define CONF_LIMIT_BYTES ((size_t)1024 * 1024)
 
 /*
  * setfsuid() is per thread and cannot fail for root; what it returns is the old id, also when

@@ -13,7 +13,7 @@
 #include "base/text.h"
 #include "pgctl/local_impl_uv.h"
 
-#define SQL_BYTES (64 * 1024)
+#define SQL_BYTES ((size_t)64 * 1024)
 
 /* The rows are the names of the roles that are there. */
 static bool exists(const struct sql_result *roles, const char *name)

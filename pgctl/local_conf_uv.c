@@ -14,8 +14,8 @@
 #include "pgctl/quote.h"
 #include "pgctl/settings.h"
 
-#define TREE_BYTES     (512 * 1024)
-#define CONF_BYTES     (256 * 1024)
+#define TREE_BYTES     ((size_t)512 * 1024)
+#define CONF_BYTES     ((size_t)256 * 1024)
 #define PASSFILE_BYTES 4096
 #define OLDEST_MAJOR   13
 

@@ -12,7 +12,7 @@
 #include "base/text.h"
 #include "pgctl/local_impl_uv.h"
 
-#define SQL_BYTES (64 * 1024)
+#define SQL_BYTES ((size_t)64 * 1024)
 
 /* --- 3. The record, the files. --- */
 

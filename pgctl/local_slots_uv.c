@@ -17,7 +17,7 @@
 #include "pgctl/local_impl_uv.h"
 
 #define EVERY_MS  5000
-#define SQL_BYTES (16 * 1024)
+#define SQL_BYTES ((size_t)16 * 1024)
 
 static void add_name(struct text *sql, const char *name, bool *first)
 {

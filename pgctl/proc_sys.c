@@ -14,7 +14,7 @@
 #include "base/file_sys.h"
 #include "base/text.h"
 
-#define CHILDREN_LIMIT_BYTES (256 * 1024)
+#define CHILDREN_LIMIT_BYTES ((size_t)256 * 1024)
 
 /* The kernel's list of children, blank between pids; the caller frees it. NULL: no process. */
 static char *read_children(pid_t pid)
@@ -158,7 +158,7 @@ static unsigned kill_all(const char *dir, const char *program)
 
 static void pause_briefly(void)
 {
-    const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+    const struct timespec pause = {.tv_nsec = 10000000};
 
     (void)nanosleep(&pause, NULL); /* Cut short by a signal: one look more. */
 }

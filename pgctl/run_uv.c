@@ -356,8 +356,9 @@ static char **make_environment(const struct run_spec *spec)
     return merged;
 }
 
-static int spawn(struct run *run, uv_loop_t *loop, struct run_spec *spec)
+static int spawn(struct run *run, uv_loop_t *loop, const struct run_spec *spec)
 {
+    char *args[RUN_ARGS_MAX + 1]; /* libuv wants them writable, and does not write. */
     uv_stdio_container_t stdio[3] = {
         {.flags = UV_IGNORE                           },
         { .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&run->out.pipe},
@@ -366,7 +367,7 @@ static int spawn(struct run *run, uv_loop_t *loop, struct run_spec *spec)
     uv_process_options_t options = {
         .exit_cb = on_exited,
         .file = spec->args[0],
-        .args = spec->args,
+        .args = args,
         .flags = UV_PROCESS_DETACHED, /* A group of its own, that can be killed as a whole. */
         .stdio_count = 3,
         .stdio = stdio,
@@ -382,6 +383,7 @@ static int spawn(struct run *run, uv_loop_t *loop, struct run_spec *spec)
         stdio[1] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = 1};
         stdio[2] = (uv_stdio_container_t){.flags = UV_INHERIT_FD, .data.fd = 2};
     }
+    memcpy(args, spec->args, sizeof args);
     options.env = make_environment(spec);
     rc = uv_spawn(loop, &run->process, &options);
     free(options.env);
@@ -392,7 +394,6 @@ struct run *run_start(
     uv_loop_t *loop, const struct run_spec *spec, const struct run_events *events, void *owner)
 {
     struct run *run = calloc(1, sizeof *run);
-    struct run_spec *writable = (struct run_spec *)(uintptr_t)spec; /* exec wants char **. */
     int rc;
 
     ASSERT(run != NULL);
@@ -409,7 +410,7 @@ struct run *run_start(
         rc = UV_E2BIG;
         run->handles_open--; /* The process handle is never initialised. */
     } else {
-        rc = spawn(run, loop, writable);
+        rc = spawn(run, loop, spec);
         run->process.data = run;
     }
     if (rc != 0) {
