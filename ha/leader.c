@@ -232,6 +232,14 @@ static void find_reference(const struct ha *ha, struct choose_input *input)
     }
 }
 
+/* It was the grantee and could not do it. */
+static bool gave_up(const struct ha *ha, const struct ha_status *status)
+{
+    const uint64_t epoch = ha->cluster.last.epoch;
+
+    return epoch != 0 && (status->failed_epoch == epoch || status->refused_epoch == epoch);
+}
+
 static void add_candidate(const struct ha *ha, struct choose_input *input, uint64_t node)
 {
     const struct cluster *cluster = &ha->cluster;
@@ -248,8 +256,7 @@ static void add_candidate(const struct ha *ha, struct choose_input *input, uint6
         .has_data = status->data == PG_DATA_VALID,
         .nofailover = status->nofailover,
         .watchdog_failed = status->watchdog_failed,
-        .failed = cluster->last.epoch != 0 && (status->failed_epoch == cluster->last.epoch ||
-                                               status->refused_epoch == cluster->last.epoch),
+        .failed = gave_up(ha, status),
         .leaving = status->leaving,
         .wrong_system = cluster->system_identifier != 0 &&
                         status->system_identifier != cluster->system_identifier,
@@ -329,6 +336,18 @@ static bool old_is_gone(const struct ha *ha)
            old->stopped.epoch == ha->cluster.last.epoch;
 }
 
+static uint64_t patience_with(const struct ha *ha, const struct ha_status *status, uint64_t node)
+{
+    if (status->log_epoch < ha->cluster.epoch) {
+        return ha_ttl(ha); /* It is heard; the revocation does not get to it. */
+    }
+    /* Before the first epoch any of them may have been the primary. */
+    if (node == ha->cluster.last.node || ha->cluster.last.epoch == 0) {
+        return time_max(ha->dynamic.primary_start_timeout_ms, 2000);
+    }
+    return 2 * ha_ttl(ha) + 1000;
+}
+
 /* Somebody that is reachable has WAL and is still on its way to tell where it ends. */
 static bool worth_waiting(const struct ha *ha)
 {
@@ -338,20 +357,16 @@ static bool worth_waiting(const struct ha *ha)
         const uint64_t node = ha->raft.members[i].id;
         const struct ha_status *status = ha_fresh_status(ha, node);
         const bool is_old = node == ha->cluster.last.node;
-        /* Before the first epoch any of them may have been the primary. */
-        const uint64_t patience_ms = is_old || ha->cluster.last.epoch == 0
-                                         ? time_max(ha->dynamic.primary_start_timeout_ms, 2000)
-                                         : 2 * ha_ttl(ha) + 1000;
 
         if (status == NULL || status->member.witness || status->data != PG_DATA_VALID ||
             status->pledged_epoch == ha->cluster.epoch || status->leaving ||
-            status->state == HA_STATE_START_FAILED) {
+            status->state == HA_STATE_START_FAILED || gave_up(ha, status)) {
             continue;
         }
         if (status->writable && is_old) {
             continue; /* It is cut off from its voters or about to be granted again. */
         }
-        if (revoked_for_ms < patience_ms) {
+        if (revoked_for_ms < patience_with(ha, status, node)) {
             return true;
         }
     }
@@ -605,11 +620,12 @@ static bool is_preparing(const struct ha *ha)
 {
     const struct ha_status *status = ha_fresh_status(ha, ha->cluster.last.node);
     const uint64_t granted_for_ms = time_since(ha->now_ms, ha->granted_ms);
+    const uint64_t wait_ms = time_lengthen(cluster_ttl_max(&ha->cluster));
 
     if (ha->cluster.phase != CLUSTER_GRANTED || status == NULL) {
         return false;
     }
-    return granted_for_ms < 2 * cluster_ttl_max(&ha->cluster) ||
+    return (!ha->cluster.last.fenced && granted_for_ms < wait_ms + wait_ms / 2) ||
            (status->progressed_ago_ms < ha_ttl(ha) && granted_for_ms < ha_time_to_prepare(ha));
 }
 
