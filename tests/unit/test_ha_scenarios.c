@@ -1,0 +1,592 @@
+/*
+ * What a cluster does, from outside. tests/lib/ha_lab.h has the toys it does it with; that no two
+ * nodes are ever writable, and none without a guard, is checked there after every step.
+ */
+#include "tests/lib/ha_lab.h"
+
+#include <string.h>
+
+#include "base/text.h"
+
+#define TTL_MS 2000
+
+static struct lab *lab;
+
+static struct lab *running(uint32_t nodes)
+{
+    lab = lab_new(nodes);
+    lab_until(lab, lab_all_is_well, 10000);
+    lab_run(lab, 2 * TTL_MS);
+    assert_true(lab_all_is_well(lab));
+    return lab;
+}
+
+static uint64_t epoch(void)
+{
+    return lab_cluster(lab)->epoch;
+}
+
+static bool another_serves(const struct lab *any)
+{
+    const struct cluster *cluster = lab_cluster(any);
+
+    return cluster->epoch >= 2 && cluster->phase == CLUSTER_SERVING &&
+           lab_primary(any) == cluster->last.node;
+}
+
+static bool second_grant_is_decided(const struct lab *any)
+{
+    return lab_count(any, COMMAND_GRANT) == 2;
+}
+
+static bool is_handed_over(const struct lab *any)
+{
+    return lab_count(any, COMMAND_HANDOVER) == 1;
+}
+
+static void assert_reply(uint64_t at, uint64_t id, uint32_t code)
+{
+    const struct ha_reply *reply = lab_reply(lab, at, id);
+
+    assert_non_null(reply);
+    if (reply->code != code) {
+        fail_msg("answered %u: %s", reply->code, reply->text);
+    }
+}
+
+/* --- Beginnings. --- */
+
+static void test_exactly_one_node_initialises_the_cluster(void **state)
+{
+    (void)state;
+    running(3);
+    assert_int_equal(lab_count(lab, COMMAND_INIT), 1);
+    assert_int_equal(lab_count(lab, COMMAND_GRANT), 1);
+    assert_int_equal(lab_cluster(lab)->last.node, lab_cluster(lab)->init_node);
+    assert_int_equal(epoch(), 1);
+}
+
+static void test_a_node_alone_is_a_cluster(void **state)
+{
+    (void)state;
+    running(1);
+    lab_postgres_dies(lab, 1);
+    lab_until(lab, another_serves, 1000);
+    assert_int_equal(lab_primary(lab), 1);
+}
+
+static void test_clusters_of_two_and_of_five_form(void **state)
+{
+    (void)state;
+    running(2);
+    running(5);
+}
+
+static void test_in_peace_nothing_is_written_to_the_log(void **state)
+{
+    uint32_t entries;
+
+    (void)state;
+    running(3);
+    entries = lab->log_count;
+    lab_run(lab, 60000);
+    assert_int_equal(lab->log_count, entries);
+}
+
+static void test_data_of_another_cluster_is_left_alone(void **state)
+{
+    struct lab_pg *pg;
+
+    (void)state;
+    lab = lab_new(3);
+    pg = &lab_node(lab, 3)->pg;
+    lab_daemon_dies(lab, 3);
+    lab_until(lab, lab_all_is_well, 10000);
+    pg->facts.data = PG_DATA_VALID;
+    pg->facts.system_identifier = 42;
+    lab_daemon_starts(lab, 3);
+    lab_run(lab, 1000);
+    assert_true(lab_node(lab, 3)->fatal);
+    assert_int_equal(lab_node(lab, 3)->noted[HA_NOTE_WRONG_SYSTEM], 1);
+    assert_int_equal(lab_node(lab, 3)->noted[HA_NOTE_ACTION], 0);
+}
+
+/* --- The primary's node is gone. --- */
+
+static void test_when_the_primarys_node_is_gone_nobody_is_granted_before_the_wait(void **state)
+{
+    uint64_t old_deadline_ms;
+    uint64_t gone_ms;
+
+    (void)state;
+    running(3);
+    old_deadline_ms = lab_node(lab, 1)->pg.deadline_ms;
+    gone_ms = lab->now_ms;
+    lab_power_off(lab, 1);
+    lab_until(lab, another_serves, TTL_MS + 500);
+
+    assert_int_equal(epoch(), 2);
+    assert_false(lab_cluster(lab)->last.fenced);
+    /* Suspicion after half a ttl, the grant when the waits are nearly over. */
+    assert_true(lab_newest(lab, COMMAND_REVOKE)->at_ms >= gone_ms + TTL_MS / 2 - TTL_MS / 10);
+    assert_true(lab_newest(lab, COMMAND_GRANT)->at_ms + 50 >= old_deadline_ms);
+    assert_true(lab_node(lab, lab_primary(lab))->lease_from_ms >= old_deadline_ms);
+}
+
+static void test_an_old_primary_that_comes_back_follows_the_new_one(void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 1)->cut = true;
+    lab_until(lab, another_serves, 2 * TTL_MS);
+    assert_int_not_equal(lab_primary(lab), 1);
+    lab_node(lab, 1)->cut = false;
+    lab_until(lab, lab_all_is_well, 5000);
+    assert_int_equal(epoch(), 2);
+    assert_true(lab_node(lab, 1)->noted[HA_NOTE_DIVERGED] > 0); /* It wrote until its fence. */
+}
+
+static void test_a_cut_that_ends_in_time_changes_nothing(void **state)
+{
+    uint32_t entries;
+
+    (void)state;
+    running(3);
+    entries = lab->log_count;
+    lab_node(lab, 1)->cut = true;
+    lab_run(lab, TTL_MS / 2 - 300);
+    lab_node(lab, 1)->cut = false;
+    lab_run(lab, 5000);
+    assert_true(lab_all_is_well(lab));
+    assert_int_equal(epoch(), 1);
+    assert_int_equal(lab->log_count, entries);
+}
+
+static void test_a_primary_that_is_heard_but_hears_nothing_is_replaced(void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 1)->deaf = true;
+    lab_until(lab, another_serves, 2 * TTL_MS);
+    assert_int_not_equal(lab_primary(lab), 1);
+}
+
+static void test_a_primary_serves_on_while_the_log_decides_nothing(void **state)
+{
+    const struct command waiting = {.kind = COMMAND_MEMBER_SET, .member = {.id = 3}};
+
+    (void)state;
+    running(3);
+    lab->log_stalled = true;
+    lab_run(lab, 5000);
+    assert_int_equal(lab_primary(lab), 1);
+    /* Also with an entry in its log that waits for a decision. */
+    ha_log_appended(lab_node(lab, 1)->ha, lab->log_count + 1, lab->term, &waiting);
+    lab_run(lab, 5000);
+    assert_int_equal(lab_primary(lab), 1);
+    ha_log_truncated(lab_node(lab, 1)->ha, lab->log_count + 1);
+    lab->log_stalled = false;
+    lab_until(lab, lab_all_is_well, 5000);
+    assert_int_equal(epoch(), 1);
+}
+
+static void test_after_a_power_cut_of_all_the_old_primary_goes_on_without_a_loss(void **state)
+{
+    uint64_t end_lsn;
+
+    (void)state;
+    running(3);
+    lab_node(lab, 2)->pg.stalled = lab_node(lab, 3)->pg.stalled = true;
+    lab_run(lab, 100);
+    end_lsn = lab_node(lab, 1)->pg.lsn;
+    for (uint64_t id = 1; id <= 3; id++) {
+        lab_power_off(lab, id);
+    }
+    lab_run(lab, 1000);
+    lab_node(lab, 2)->pg.stalled = lab_node(lab, 3)->pg.stalled = false;
+    for (uint64_t id = 1; id <= 3; id++) {
+        lab_power_on(lab, id);
+    }
+    lab_until(lab, lab_all_is_well, 20000);
+    assert_int_equal(lab_primary(lab), 1);
+    assert_true(lab_cluster(lab)->last.fenced);
+    assert_true(lab_cluster(lab)->last.start.lsn >= end_lsn);
+}
+
+/* --- PostgreSQL alone. --- */
+
+static void test_when_postgres_dies_a_complete_standby_takes_over(void **state)
+{
+    uint64_t died_ms;
+
+    (void)state;
+    running(3);
+    lab->write_bytes = 0;
+    lab_run(lab, 1000);
+    died_ms = lab->now_ms;
+    lab_postgres_dies(lab, 1);
+    lab_until(lab, is_handed_over, 300);
+    lab_until(lab, another_serves, 300);
+    assert_int_not_equal(lab_primary(lab), 1);
+    assert_true(lab_cluster(lab)->last.fenced); /* It waits for no clock. */
+    assert_true(lab->now_ms - died_ms < TTL_MS / 4);
+    lab_until(lab, lab_all_is_well, 5000);
+}
+
+static void test_when_postgres_dies_and_nobody_has_all_of_it_it_starts_in_place(void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 2)->pg.stalled = lab_node(lab, 3)->pg.stalled = true;
+    lab_run(lab, 1000);
+    lab_postgres_dies(lab, 1);
+    lab_until(lab, another_serves, 1000);
+    assert_int_equal(lab_primary(lab), 1);
+    assert_int_equal(lab_cluster(lab)->last.node, 1);
+    assert_int_equal(epoch(), 2); /* One start per epoch. */
+    lab_node(lab, 2)->pg.stalled = lab_node(lab, 3)->pg.stalled = false;
+    lab_until(lab, lab_all_is_well, 5000);
+}
+
+static void test_with_no_time_to_start_a_standby_takes_over_whatever_it_lacks(void **state)
+{
+    (void)state;
+    running(3);
+    lab->dynamic.primary_start_timeout_ms = 0;
+    for (uint64_t id = 1; id <= 3; id++) {
+        lab_local(lab, id, HA_LOCAL_RELOAD, 0);
+    }
+    lab_node(lab, 2)->pg.stalled = lab_node(lab, 3)->pg.stalled = true;
+    lab_run(lab, 100);
+    lab_postgres_dies(lab, 1);
+    lab_until(lab, another_serves, 2 * TTL_MS);
+    assert_int_equal(lab_count(lab, COMMAND_REVOKE), 2);
+}
+
+static void test_a_restart_is_a_new_epoch_of_the_same_node(void **state)
+{
+    uint64_t old_start;
+
+    (void)state;
+    running(3);
+    old_start = lab_node(lab, 1)->pg.facts.start_id;
+    lab_local(lab, 1, HA_LOCAL_RESTART, 7);
+    lab_until(lab, is_handed_over, 1000);
+    lab_until(lab, lab_all_is_well, 2000);
+    assert_int_equal(lab_primary(lab), 1);
+    assert_int_equal(epoch(), 2);
+    assert_int_not_equal(lab_node(lab, 1)->pg.facts.start_id, old_start);
+    assert_reply(1, 7, 200);
+}
+
+static void test_a_daemon_that_restarts_adopts_its_server(void **state)
+{
+    uint64_t old_start;
+
+    (void)state;
+    running(3);
+    old_start = lab_node(lab, 1)->pg.facts.start_id;
+    lab_daemon_dies(lab, 1);
+    lab_run(lab, TTL_MS / 2 - 300);
+    lab_daemon_starts(lab, 1);
+    lab_until(lab, lab_all_is_well, 3000);
+    assert_int_equal(lab_primary(lab), 1);
+    assert_int_equal(lab_node(lab, 1)->pg.facts.start_id, old_start);
+    assert_int_equal(epoch(), 1);
+    assert_int_equal(lab_node(lab, 1)->noted[HA_NOTE_ADOPTED], 1);
+}
+
+static void test_a_dead_daemon_ends_its_server_by_the_deadline(void **state)
+{
+    uint64_t deadline_ms;
+
+    (void)state;
+    running(3);
+    deadline_ms = lab_node(lab, 1)->pg.deadline_ms;
+    lab_daemon_dies(lab, 1);
+    while (lab->now_ms + LAB_STEP_MS < deadline_ms) {
+        lab_step(lab);
+    }
+    assert_int_equal(lab_node(lab, 1)->pg.facts.run, PG_RUN_STOPPED);
+    lab_until(lab, another_serves, TTL_MS);
+}
+
+/* --- What people ask for. --- */
+
+static void test_a_switchover_loses_nothing(void **state)
+{
+    const struct cluster_grant *grant;
+
+    (void)state;
+    running(3);
+    lab_switchover(lab, 2, 1, 3, 7);
+    lab_until(lab, another_serves, 500);
+    assert_int_equal(lab_primary(lab), 3);
+    grant = &lab_cluster(lab)->last;
+    assert_true(grant->start.lsn == lab_node(lab, 1)->pg.lsn);
+    lab_until(lab, lab_all_is_well, 3000);
+    assert_reply(2, 7, 200);
+    assert_int_equal(lab_count(lab, COMMAND_REVOKE), 1); /* The first epoch's alone. */
+    assert_int_equal(lab_node(lab, 1)->noted[HA_NOTE_DIVERGED], 0);
+}
+
+static void test_a_switchover_that_is_broken_off_leaves_the_old_primary_under_a_new_epoch(
+    void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 3)->pg.stalled = true; /* It streams, and never gets the last of it. */
+    lab_switchover(lab, 1, 1, 3, 7);
+    lab_until(lab, is_handed_over, 6000);
+    lab_until(lab, lab_somebody_serves, 500);
+    assert_int_equal(lab_primary(lab), 1);
+    assert_int_equal(epoch(), 2);
+    lab_run(lab, 300);
+    assert_reply(1, 7, 503);
+}
+
+static void test_a_request_that_nobody_can_carry_out_is_answered(void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 3)->cut = true;
+    lab_run(lab, TTL_MS); /* Till the primary knows. */
+    lab_switchover(lab, 1, 1, 3, 7);
+    lab_run(lab, 16000);
+    assert_reply(1, 7, 503);
+    assert_int_equal(lab_primary(lab), 1);
+    assert_int_equal(epoch(), 1);
+    assert_int_equal(lab_cluster(lab)->request.kind, CLUSTER_REQUEST_NONE);
+}
+
+static void test_a_switchover_planned_for_later_decides_nothing_now(void **state)
+{
+    (void)state;
+    running(3);
+    lab_ask(
+        lab, 1,
+        &(struct command){
+            .kind = COMMAND_REQUEST_SET,
+            .request =
+                {.kind = CLUSTER_REQUEST_SWITCHOVER,
+                          .id = 7,
+                          .from = 1,
+                          .to = 3,
+                          .scheduled_wall_ms = lab->now_ms + 3600000},
+    });
+    lab_run(lab, 1000);
+    assert_reply(1, 7, 202);
+    lab_node(lab, 3)->pg.stalled = true;
+    lab_run(lab, 1000);
+    lab_power_off(lab, 1);
+    lab_until(lab, another_serves, 2 * TTL_MS);
+    assert_int_equal(lab_primary(lab), 2);
+}
+
+static void test_a_primary_that_leaves_hands_over(void **state)
+{
+    (void)state;
+    running(3);
+    lab_local(lab, 1, HA_LOCAL_LEAVE, 0);
+    lab_until(lab, another_serves, 1000);
+    assert_int_not_equal(lab_primary(lab), 1);
+    assert_int_equal(lab_count(lab, COMMAND_HANDOVER), 1);
+    lab_run(lab, 1000);
+    assert_true(lab_node(lab, 1)->left);
+}
+
+static void test_the_ttl_changes_in_two_steps(void **state)
+{
+    const char *config = "{\"ttl\":4}";
+    uint64_t beside_ms;
+
+    (void)state;
+    running(3);
+    lab->dynamic.ttl_ms = 4000;
+    lab_ask(
+        lab, 1,
+        &(struct command){
+            .kind = COMMAND_CONFIG_SET,
+            .id = 7,
+            .config_version = lab_cluster(lab)->config_version,
+            .config = config,
+            .config_size = (uint32_t)strlen(config),
+        });
+    lab_run(lab, 500);
+    assert_reply(1, 7, 200);
+    beside_ms = lab_newest(lab, COMMAND_TTL_BESIDE)->at_ms;
+    assert_int_equal(lab_cluster(lab)->ttl_ms, TTL_MS);
+    assert_int_equal(lab_cluster(lab)->ttl_other_ms, 4000);
+    lab_run(lab, 5000);
+    assert_int_equal(lab_cluster(lab)->ttl_ms, 4000);
+    assert_true(lab_newest(lab, COMMAND_TTL_ALONE)->at_ms >= beside_ms + 4040);
+    assert_int_equal(epoch(), 1);
+}
+
+static void test_a_shorter_ttl_stands_alone_only_when_no_longer_lease_can_run(void **state)
+{
+    const char *config = "{\"ttl\":1}";
+
+    (void)state;
+    running(3);
+    lab->dynamic.ttl_ms = 1000;
+    lab_ask(
+        lab, 1,
+        &(struct command){
+            .kind = COMMAND_CONFIG_SET,
+            .id = 7,
+            .config_version = lab_cluster(lab)->config_version,
+            .config = config,
+            .config_size = (uint32_t)strlen(config),
+        });
+    while (lab_cluster(lab)->ttl_ms == TTL_MS) {
+        lab_step(lab);
+    }
+    assert_true(lab_node(lab, 1)->pg.deadline_ms <= lab->now_ms + 1000);
+    lab_power_off(lab, 1);
+    lab_until(lab, another_serves, TTL_MS + 1000);
+}
+
+/* --- The grantee. --- */
+
+static void test_a_grantee_that_lost_wal_refuses(void **state)
+{
+    uint64_t chosen;
+
+    (void)state;
+    running(3);
+    lab_power_off(lab, 1);
+    lab_until(lab, second_grant_is_decided, 2 * TTL_MS);
+    chosen = lab_newest(lab, COMMAND_GRANT)->command.node;
+    lab_node(lab, chosen)->pg.lsn -= 500;
+    lab_until(lab, another_serves, 2 * TTL_MS);
+    assert_int_not_equal(lab_primary(lab), chosen);
+    assert_int_equal(lab_node(lab, chosen)->noted[HA_NOTE_REFUSES_GRANT], 1);
+}
+
+static void test_a_grantee_with_another_data_directory_refuses(void **state)
+{
+    uint64_t chosen;
+
+    (void)state;
+    running(3);
+    lab_power_off(lab, 1);
+    lab_until(lab, second_grant_is_decided, 2 * TTL_MS);
+    chosen = lab_newest(lab, COMMAND_GRANT)->command.node;
+    lab_node(lab, chosen)->pg.facts.record.data_dir_id++;
+    lab_until(lab, another_serves, 2 * TTL_MS);
+    assert_int_not_equal(lab_primary(lab), chosen);
+    assert_int_equal(lab_node(lab, chosen)->noted[HA_NOTE_REFUSES_GRANT], 1);
+}
+
+static void test_a_grantee_that_fails_is_left_out(void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 2)->pg.fails_to_promote = true;
+    lab_node(lab, 2)->settings.failover_priority = 2;
+    lab_daemon_dies(lab, 2);
+    lab_daemon_starts(lab, 2);
+    lab_run(lab, 2000);
+    lab_power_off(lab, 1);
+    lab_until(lab, another_serves, 4 * TTL_MS);
+    assert_int_equal(lab_primary(lab), 3);
+    assert_int_equal(lab_node(lab, 2)->noted[HA_NOTE_ACTION_FAILED], 1);
+}
+
+static void test_the_only_grantee_tries_again_after_a_failure(void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 2)->pg.fails_to_promote = true;
+    lab_node(lab, 3)->settings.nofailover = true;
+    lab_daemon_dies(lab, 3);
+    lab_daemon_starts(lab, 3);
+    lab_run(lab, 2000);
+    lab_power_off(lab, 1);
+    lab_run(lab, 2 * TTL_MS);
+    assert_int_equal(lab_primary(lab), 0);
+    assert_in_range(lab_count(lab, COMMAND_GRANT), 2, 3); /* And it does not try in a frenzy. */
+    lab_node(lab, 2)->pg.fails_to_promote = false;
+    lab_until(lab, lab_somebody_serves, 10000);
+    assert_int_equal(lab_primary(lab), 2);
+}
+
+static void test_a_grantee_whose_promotion_hangs_gives_up_in_time(void **state)
+{
+    (void)state;
+    running(3);
+    lab->dynamic.primary_start_timeout_ms = 10000;
+    for (uint64_t id = 1; id <= 3; id++) {
+        lab_local(lab, id, HA_LOCAL_RELOAD, 0);
+    }
+    lab_node(lab, 2)->settings.failover_priority = 2;
+    lab_daemon_dies(lab, 2);
+    lab_daemon_starts(lab, 2);
+    lab_run(lab, 2000);
+    lab_power_off(lab, 1);
+    lab_until(lab, second_grant_is_decided, 2 * TTL_MS);
+    lab_node(lab, 2)->pg.hangs = true;
+    lab_run(lab, 9000);
+    assert_int_equal(lab_primary(lab), 0);
+    lab_until(lab, another_serves, 3 * TTL_MS + 2000);
+    assert_int_equal(lab_primary(lab), 3);
+}
+
+/* Its server is in recovery when the daemon comes back, and not gone for that. */
+static void test_a_promotion_that_outlives_its_daemon_is_not_taken_for_gone(void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 2)->pg.promote_ms = 1650;
+    lab_switchover(lab, 1, 1, 2, 7);
+    lab_until(lab, is_handed_over, 1000);
+    while (lab_node(lab, 2)->pg.action.kind != PG_ACTION_PROMOTE) {
+        lab_step(lab);
+    }
+    lab_daemon_dies(lab, 2);
+    lab_run(lab, 1200);
+    lab_daemon_starts(lab, 2);
+    lab_run(lab, 10000);
+    lab_until(lab, lab_all_is_well, 10000);
+}
+
+#define TEST(name) cmocka_unit_test(name)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_exactly_one_node_initialises_the_cluster),
+        TEST(test_a_node_alone_is_a_cluster),
+        TEST(test_clusters_of_two_and_of_five_form),
+        TEST(test_in_peace_nothing_is_written_to_the_log),
+        TEST(test_data_of_another_cluster_is_left_alone),
+        TEST(test_when_the_primarys_node_is_gone_nobody_is_granted_before_the_wait),
+        TEST(test_an_old_primary_that_comes_back_follows_the_new_one),
+        TEST(test_a_cut_that_ends_in_time_changes_nothing),
+        TEST(test_a_primary_that_is_heard_but_hears_nothing_is_replaced),
+        TEST(test_a_primary_serves_on_while_the_log_decides_nothing),
+        TEST(test_after_a_power_cut_of_all_the_old_primary_goes_on_without_a_loss),
+        TEST(test_when_postgres_dies_a_complete_standby_takes_over),
+        TEST(test_when_postgres_dies_and_nobody_has_all_of_it_it_starts_in_place),
+        TEST(test_with_no_time_to_start_a_standby_takes_over_whatever_it_lacks),
+        TEST(test_a_restart_is_a_new_epoch_of_the_same_node),
+        TEST(test_a_daemon_that_restarts_adopts_its_server),
+        TEST(test_a_dead_daemon_ends_its_server_by_the_deadline),
+        TEST(test_a_switchover_loses_nothing),
+        TEST(test_a_switchover_that_is_broken_off_leaves_the_old_primary_under_a_new_epoch),
+        TEST(test_a_request_that_nobody_can_carry_out_is_answered),
+        TEST(test_a_switchover_planned_for_later_decides_nothing_now),
+        TEST(test_a_primary_that_leaves_hands_over),
+        TEST(test_the_ttl_changes_in_two_steps),
+        TEST(test_a_shorter_ttl_stands_alone_only_when_no_longer_lease_can_run),
+        TEST(test_a_grantee_that_lost_wal_refuses),
+        TEST(test_a_grantee_with_another_data_directory_refuses),
+        TEST(test_a_grantee_that_fails_is_left_out),
+        TEST(test_the_only_grantee_tries_again_after_a_failure),
+        TEST(test_a_grantee_whose_promotion_hangs_gives_up_in_time),
+        TEST(test_a_promotion_that_outlives_its_daemon_is_not_taken_for_gone),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
