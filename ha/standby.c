@@ -211,31 +211,8 @@ static void follow_stopped(struct ha *ha, const struct pg_upstream *upstream)
     }
 }
 
-static void follow_running(struct ha *ha, const struct pg_upstream *upstream)
+static void follow_now(struct ha *ha, const struct pg_upstream *upstream)
 {
-    const struct pg_facts *facts = &ha->facts;
-    const struct pg_record *record = &facts->record;
-    const struct pg_position any_end = {
-        .timeline = facts->position.timeline,
-        .lsn = UINT64_MAX,
-    };
-    enum rejoin rejoin;
-
-    /* After a start of this daemon once more: the same files, and the stream goes on. */
-    if (facts->conninfo_set && ha->followed_epoch == upstream->epoch &&
-        record->follow_epoch == upstream->epoch && record->follow_timeline == upstream->timeline) {
-        return;
-    }
-    if (!replay_is_told(facts) &&
-        rejoin_decide(&ha->cluster, upstream->timeline, record->marker_epoch, any_end) !=
-            REJOIN_FOLLOW) {
-        return; /* It depends on where its own WAL ends: that is known when it has replayed it. */
-    }
-    rejoin = rejoin_decide(&ha->cluster, upstream->timeline, record->marker_epoch, facts->position);
-    if (rejoin != REJOIN_FOLLOW && ha->rewound_epoch != ha->cluster.epoch) {
-        mend(ha, rejoin, upstream);
-        return;
-    }
     action_start(
         ha,
         (struct pg_action){
@@ -245,6 +222,61 @@ static void follow_running(struct ha *ha, const struct pg_upstream *upstream)
             .system_identifier = ha->cluster.system_identifier,
         },
         "new primary");
+}
+
+/* On the line wherever its WAL ends: what was cloned or rewound from there. */
+static bool is_on_line_anyway(const struct ha *ha, const struct pg_upstream *upstream)
+{
+    const struct pg_position any_end = {
+        .timeline = ha->facts.position.timeline,
+        .lsn = UINT64_MAX,
+    };
+
+    return ha->rewound_epoch == ha->cluster.epoch ||
+           rejoin_decide(
+               &ha->cluster, upstream->timeline, ha->facts.record.marker_epoch, any_end) ==
+               REJOIN_FOLLOW;
+}
+
+static bool follows_already(const struct ha *ha, const struct pg_upstream *upstream)
+{
+    const struct pg_record *record = &ha->facts.record;
+
+    /* After a start of this daemon once more: the same files, and the stream goes on. */
+    return ha->facts.conninfo_set && ha->followed_epoch == upstream->epoch &&
+           record->follow_epoch == upstream->epoch && record->follow_timeline == upstream->timeline;
+}
+
+static void follow_running(struct ha *ha, const struct pg_upstream *upstream)
+{
+    const struct pg_facts *facts = &ha->facts;
+    enum rejoin rejoin;
+
+    if (follows_already(ha, upstream)) {
+        return;
+    }
+    if (is_on_line_anyway(ha, upstream)) {
+        follow_now(ha, upstream);
+        return;
+    }
+    if (!replay_is_told(facts)) {
+        return; /* It depends on where its own WAL ends: that is known when it has replayed it. */
+    }
+    rejoin = rejoin_decide(
+        &ha->cluster, upstream->timeline, facts->record.marker_epoch, facts->position);
+    if (rejoin == REJOIN_FOLLOW) {
+        follow_now(ha, upstream);
+    } else {
+        mend(ha, rejoin, upstream);
+    }
+}
+
+/* Not consistent yet: a rewound directory may need WAL from the primary to become so. */
+static void follow_starting(struct ha *ha, const struct pg_upstream *upstream)
+{
+    if (!follows_already(ha, upstream) && is_on_line_anyway(ha, upstream)) {
+        follow_now(ha, upstream);
+    }
 }
 
 static void follow(struct ha *ha)
@@ -288,8 +320,10 @@ static void follow(struct ha *ha)
             follow_running(ha, &upstream);
         }
         return;
-    case PG_RUN_UNKNOWN:
     case PG_RUN_STARTING:
+        follow_starting(ha, &upstream);
+        return;
+    case PG_RUN_UNKNOWN:
     case PG_RUN_STOPPING:
     case PG_RUN_DYING:
         return;
