@@ -48,12 +48,6 @@ uint32_t raft_election_votes_needed(const struct raft *raft, uint32_t voter_coun
     return listed < voter_count ? listed : voter_count; /* The list may have grown meanwhile. */
 }
 
-static enum quorum_vote own_vote(const struct raft *raft)
-{
-    return raft->prevoting || raft_hard_is_durable(raft) ? QUORUM_VOTE_GRANTED
-                                                         : QUORUM_VOTE_PENDING;
-}
-
 static void ask(struct raft *raft, enum raft_message_kind kind, uint64_t term, bool transfer)
 {
     for (uint32_t i = 0; i < raft->config.count; i++) {
@@ -96,8 +90,8 @@ void raft_election_tally(struct raft *raft)
         const struct raft_member *member = &raft->config.members[i];
 
         if (member->kind == RAFT_MEMBER_VOTER) {
-            votes[count++] =
-                member->id == raft->self ? own_vote(raft) : raft_member_peer(raft, member)->vote;
+            votes[count++] = member->id == raft->self ? QUORUM_VOTE_GRANTED
+                                                      : raft_member_peer(raft, member)->vote;
         }
     }
     switch (quorum_tally(votes, count, raft_election_votes_needed(raft, count))) {
@@ -110,7 +104,7 @@ void raft_election_tally(struct raft *raft)
         if (raft->prevoting) {
             start_vote(raft, false);
         } else if (raft_hard_is_durable(raft)) {
-            raft_leader_start(raft);
+            raft_leader_start(raft); /* Else when the own vote is on disk. */
         }
         return;
     }

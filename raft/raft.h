@@ -313,6 +313,12 @@ struct raft *raft_init(
     void *memory, const struct raft_settings *settings, const struct raft_loaded *loaded,
     uint64_t now_ms);
 
+/*
+ * The first update tells what the store held, as if it had just come in: the snapshot
+ * to restore, and the entries behind it as appended. Nothing is ever handed out to be
+ * applied that is not on this node's own disk, so a restart never shows less than was
+ * acted on. After `lost_memory` every further step does nothing.
+ */
 void raft_step(struct raft *raft, const struct raft_event *event, struct raft_update *update);
 
 uint64_t raft_id(const char *address); /* Never 0. */
@@ -328,9 +334,10 @@ uint64_t raft_last_index(const struct raft *raft);
 uint64_t raft_durable_index(const struct raft *raft); /* On this node's disk. */
 uint64_t raft_commit_index(const struct raft *raft);
 uint64_t raft_applied_index(const struct raft *raft); /* Handed out in updates so far. */
-uint64_t raft_first_index(const struct raft *raft);   /* First entry behind the snapshot. */
+/* First entry in memory: some in front of the snapshot are kept for slow followers. */
+uint64_t raft_first_index(const struct raft *raft);
 
-/* Asserts that the entry is in the log (behind the snapshot). */
+/* Asserts that the entry is in the log: from raft_first_index() to raft_last_index(). */
 struct raft_entry raft_entry_get(const struct raft *raft, uint64_t index);
 /* 0 if unknown: before the snapshot or behind the end. */
 uint64_t raft_term_at(const struct raft *raft, uint64_t index);
@@ -355,7 +362,7 @@ bool raft_leader_ready(const struct raft *raft);
 /* Leader only: what is known of a member; false for strangers and on others. */
 struct raft_peer_view {
     uint64_t match_index;
-    uint64_t heard_ms; /* 0: never. */
+    uint64_t heard_ms; /* 0: never in this term. */
     bool caught_up;    /* Match is at the commit index. */
 };
 bool raft_peer_view(const struct raft *raft, uint64_t id, struct raft_peer_view *view);
@@ -369,7 +376,7 @@ struct raft_stranger {
 };
 uint32_t raft_strangers(const struct raft *raft, struct raft_stranger *strangers, uint32_t max);
 
-/* Bytes of the log behind the snapshot, to decide when to take the next. */
+/* Bytes and number of the entries behind the snapshot, to decide when to take the next. */
 uint32_t raft_log_bytes(const struct raft *raft);
 uint32_t raft_log_entries(const struct raft *raft);
 

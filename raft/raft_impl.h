@@ -222,7 +222,7 @@ void raft_election_campaign(struct raft *raft); /* With a pre-vote, at once. */
  */
 uint32_t raft_election_votes_needed(const struct raft *raft, uint32_t voter_count);
 
-/* Counts the votes; the own one counts when it is durable. */
+/* Counts the votes; nobody leads before its own vote is durable. */
 void raft_election_tally(struct raft *raft);
 void raft_election_prevote(struct raft *raft, const struct raft_message *message);
 void raft_election_prevote_answer(struct raft *raft, const struct raft_message *message);

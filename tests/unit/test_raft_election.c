@@ -501,6 +501,39 @@ static void test_a_leader_that_hears_nobody_is_replaced(void **state)
     raft_cluster_destroy(cluster);
 }
 
+/* Of five that are listed three have formed: two of them are no majority of five. */
+static void test_the_first_leader_has_a_majority_of_all_that_are_listed(void **state)
+{
+    struct raft_config config = {.term = 1, .index = 1, .count = 3};
+    uint8_t bytes[RAFT_CONFIG_BYTES_MAX];
+    struct raft_entry entry = {.term = 1, .index = 1, .kind = RAFT_ENTRY_CONFIG, .data = bytes};
+    const struct raft_loaded loaded = {
+        .hard = {.term = 1, .cluster_id = SOLO_CLUSTER, .incarnation = raft_solo_incarnation(0)},
+        .entry_count = 1,
+        .entries = &entry,
+    };
+    struct raft_solo *solo;
+
+    (void)state;
+    for (uint32_t i = 0; i < 3; i++) {
+        config.members[i] = raft_solo_member(i, RAFT_MEMBER_VOTER);
+    }
+    entry.size_bytes = raft_config_encode(&config, bytes);
+    solo = raft_solo_create_loaded(&loaded, 4);
+    raft_solo_check_position(solo);
+    raft_solo_tick(solo, 1000);
+    for (uint32_t i = 1; i <= 2; i++) {
+        struct raft_message answer = raft_solo_message(solo, i, RAFT_PREVOTE_ANSWER, 1);
+
+        assert_int_equal(raft_term(solo->raft), 1);
+        answer.round = 2;
+        answer.accepted = true;
+        raft_solo_receive(solo, &answer);
+    }
+    assert_int_equal(raft_term(solo->raft), 2);
+    raft_solo_destroy(solo);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -527,6 +560,7 @@ int main(void)
         cmocka_unit_test(test_a_returning_node_does_not_disturb),
         cmocka_unit_test(test_a_node_that_alone_misses_the_leader_does_not_disturb),
         cmocka_unit_test(test_a_leader_that_hears_nobody_is_replaced),
+        cmocka_unit_test(test_the_first_leader_has_a_majority_of_all_that_are_listed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

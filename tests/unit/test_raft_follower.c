@@ -387,6 +387,28 @@ static void test_a_snapshot_keeps_the_tail_that_matches(void **state)
     raft_solo_destroy(solo);
 }
 
+/* The write of committed entries ends when a snapshot has already taken their place. */
+static void test_what_a_snapshot_replaces_is_not_applied_any_more(void **state)
+{
+    struct raft_solo *solo = follower();
+    struct raft_message message = append(solo, 3, 2, 3, 3, 2);
+    uint64_t first;
+
+    (void)state;
+    message.commit_index = 5;
+    raft_solo_receive(solo, &message);
+    first = solo->persist_number;
+    message = snapshot(solo, 3, 3, 9);
+    raft_solo_receive(solo, &message);
+    raft_solo_feed(
+        solo, (struct raft_event){.kind = RAFT_EVENT_PERSISTED, .persist_number = first});
+    assert_int_equal(solo->update.apply_from, 0);
+    raft_solo_persisted(solo);
+    assert_true(solo->update.apply_snapshot);
+    assert_int_equal(raft_applied_index(solo->raft), 9);
+    raft_solo_destroy(solo);
+}
+
 static void test_an_old_snapshot_changes_nothing(void **state)
 {
     struct raft_solo *solo = follower();
@@ -528,6 +550,7 @@ int main(void)
         cmocka_unit_test(test_a_snapshot_that_cannot_be_is_dropped),
         cmocka_unit_test(test_a_snapshot_taken_leaves_some_entries_for_the_slow),
         cmocka_unit_test(test_the_first_update_tells_what_the_store_held),
+        cmocka_unit_test(test_what_a_snapshot_replaces_is_not_applied_any_more),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

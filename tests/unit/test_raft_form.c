@@ -73,16 +73,18 @@ static void test_a_minority_never_forms(void **state)
 
 static void test_nobody_forms_while_it_is_not_heard(void **state)
 {
-    struct raft_cluster *cluster = raft_cluster_create(2, 13);
-
     (void)state;
-    raft_cluster_block(cluster, 0, 1, true);
-    raft_cluster_start_all(cluster);
-    raft_cluster_run(cluster, 30000);
-    assert_int_equal(count_in_a_cluster(cluster), 0);
-    raft_cluster_heal(cluster);
-    assert_non_null(raft_cluster_run_to_leader(cluster, 2000));
-    raft_cluster_destroy(cluster);
+    for (uint32_t from = 0; from < 2; from++) { /* Either way. */
+        struct raft_cluster *cluster = raft_cluster_create(2, 13);
+
+        raft_cluster_block(cluster, from, 1 - from, true);
+        raft_cluster_start_all(cluster);
+        raft_cluster_run(cluster, 30000);
+        assert_int_equal(count_in_a_cluster(cluster), 0);
+        raft_cluster_heal(cluster);
+        assert_non_null(raft_cluster_run_to_leader(cluster, 2000));
+        raft_cluster_destroy(cluster);
+    }
 }
 
 /* Two nodes came back empty; the one that holds the data is reachable. */
@@ -165,6 +167,71 @@ static void test_a_formation_that_leads_nowhere_is_given_up(void **state)
     assert_non_null(raft_cluster_leader(cluster));
     assert_true(raft_is_voter(maker->raft));
     raft_cluster_destroy(cluster);
+}
+
+/* Who made a formation, and hears for `span_ms` of member 1 as that incarnation in that cluster. */
+static bool maker_gives_up(uint64_t incarnation, uint64_t cluster_id, uint64_t span_ms)
+{
+    struct raft_solo *solo = raft_solo_create(2, 0, 1, NULL, 0);
+    const uint64_t end_ms = solo->now_ms + span_ms;
+    struct raft_message hello = raft_solo_message(solo, 1, RAFT_HELLO, 0);
+    bool given_up = false;
+
+    hello.from_incarnation = incarnation;
+    hello.cluster_id = cluster_id;
+    while (solo->now_ms < end_ms && !given_up) {
+        raft_solo_receive(solo, &hello);
+        raft_solo_tick(solo, 100);
+        given_up = raft_solo_noted(solo, RAFT_NOTE_FORMATION_DROPPED);
+        assert_int_equal(solo->update.lost_memory, given_up);
+    }
+    raft_solo_destroy(solo);
+    return given_up;
+}
+
+static void test_a_maker_gives_up_when_those_it_needs_are_gone(void **state)
+{
+    const uint64_t same = raft_solo_incarnation(1);
+
+    (void)state;
+    assert_false(maker_gives_up(same, 0, 20000)); /* It may still vote for us. */
+    assert_false(maker_gives_up(same, SOLO_CLUSTER, 20000));
+    assert_false(maker_gives_up(same + 1, 0, RAFT_FORM_WAIT_MS - 200));
+    assert_true(maker_gives_up(same + 1, 0, RAFT_FORM_WAIT_MS + 200));
+    assert_true(maker_gives_up(same, SOLO_CLUSTER + 1, RAFT_FORM_WAIT_MS + 200));
+}
+
+/* Who voted, holds nothing, and hears for 20 s of the two others in these clusters. */
+static bool joiner_gives_up(uint64_t first_cluster, uint64_t second_cluster)
+{
+    const struct raft_loaded loaded = {
+        .hard = {.term = 2, .cluster_id = SOLO_CLUSTER, .incarnation = raft_solo_incarnation(0)},
+    };
+    struct raft_solo *solo = raft_solo_create_loaded(&loaded, 2);
+    bool given_up = false;
+
+    for (uint32_t i = 0; i < 200 && !given_up; i++) {
+        struct raft_message hello = raft_solo_message(solo, 1, RAFT_HELLO, 0);
+
+        hello.cluster_id = first_cluster;
+        raft_solo_receive(solo, &hello);
+        hello = raft_solo_message(solo, 2, RAFT_HELLO, 0);
+        hello.cluster_id = second_cluster;
+        raft_solo_receive(solo, &hello);
+        raft_solo_tick(solo, 100);
+        given_up = raft_solo_noted(solo, RAFT_NOTE_FORMATION_DROPPED);
+    }
+    raft_solo_destroy(solo);
+    return given_up;
+}
+
+static void test_who_joined_gives_up_when_nobody_else_is_there(void **state)
+{
+    (void)state;
+    assert_true(joiner_gives_up(0, 0));
+    assert_true(joiner_gives_up(0, SOLO_CLUSTER + 1));
+    assert_false(joiner_gives_up(0, SOLO_CLUSTER));
+    assert_false(joiner_gives_up(SOLO_CLUSTER, SOLO_CLUSTER + 1));
 }
 
 /* --- Memory --- */
@@ -270,6 +337,7 @@ static void test_a_leader_remembers_what_was_acknowledged(void **state)
     raft_solo_receive(solo, &hello);
     assert_int_equal(raft_solo_sent(solo, RAFT_HELLO_ANSWER, 1)->seen_term, 0);
     assert_int_equal(raft_solo_sent(solo, RAFT_HELLO_ANSWER, 1)->to_incarnation, 9999);
+    assert_int_equal(ask_memory(solo, 1)->seen_index, 2); /* Which is not forgotten for that. */
     raft_solo_destroy(solo);
 }
 
@@ -310,6 +378,25 @@ static void test_no_answer_is_no_acknowledgement(void **state)
     message.seen_ids[0] = raft_solo_id(2);
     raft_solo_receive(solo, &message);
     assert_int_equal(ask_memory(solo, 2)->seen_term, 1); /* Of its HELLO. */
+    raft_solo_destroy(solo);
+}
+
+/* What a leader that does not know the newest membership says may be of who a member was before. */
+static void test_a_list_of_an_older_membership_is_not_believed(void **state)
+{
+    struct raft_solo *solo = raft_solo_create(3, 0, 2, NULL, 0);
+    struct raft_message message = raft_solo_message(solo, 1, RAFT_APPEND, 3);
+
+    (void)state;
+    message.seen_count = 1;
+    message.seen_ids[0] = raft_solo_id(2);
+    message.seen_indexes[0] = 1;
+    raft_solo_receive(solo, &message); /* In front of the membership, which is entry 1. */
+    assert_int_equal(ask_memory(solo, 2)->seen_index, 0);
+    message.prev_index = 1;
+    message.prev_term = 1;
+    raft_solo_receive(solo, &message);
+    assert_int_equal(ask_memory(solo, 2)->seen_index, 1);
     raft_solo_destroy(solo);
 }
 
@@ -597,6 +684,9 @@ int main(void)
         cmocka_unit_test(test_strangers_are_bounded),
         cmocka_unit_test(test_who_is_taken_for_its_old_self_says_who_it_is),
         cmocka_unit_test(test_an_empty_node_joins_who_knows_it),
+        cmocka_unit_test(test_a_maker_gives_up_when_those_it_needs_are_gone),
+        cmocka_unit_test(test_who_joined_gives_up_when_nobody_else_is_there),
+        cmocka_unit_test(test_a_list_of_an_older_membership_is_not_believed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -155,6 +155,24 @@ static void test_a_refusal_is_followed_by_a_step_back(void **state)
     raft_solo_destroy(solo);
 }
 
+static void test_a_refusal_that_comes_late_is_no_step_back(void **state)
+{
+    struct raft_solo *solo = leader();
+    struct raft_message refusal = raft_solo_message(solo, 1, RAFT_APPEND_ANSWER, 3);
+
+    (void)state;
+    refusal.round = raft_solo_sent(solo, RAFT_APPEND, 1)->round;
+    refusal.hint_index = 1;
+    refusal.hint_term = 1;
+    raft_solo_receive(solo, &refusal);
+    raft_solo_acknowledge(solo, 1, 1);
+    raft_solo_receive(solo, &refusal); /* Once more, by another way. */
+    assert_null(raft_solo_sent(solo, RAFT_APPEND, 1));
+    assert_int_equal(propose(solo, 1), RAFT_PROPOSAL_TAKEN);
+    assert_int_equal(raft_solo_sent(solo, RAFT_APPEND, 1)->prev_index, 4);
+    raft_solo_destroy(solo);
+}
+
 /* A member that has lost what it acknowledged is asked with the heartbeats, not in a circle. */
 static void test_a_member_that_refuses_what_it_acknowledged_is_not_asked_in_a_circle(void **state)
 {
@@ -586,6 +604,7 @@ int main(void)
         cmocka_unit_test(test_after_a_broken_connection_it_begins_with_what_surely_arrived),
         cmocka_unit_test(test_what_is_known_of_members_can_be_seen),
         cmocka_unit_test(test_others_are_told_what_each_has),
+        cmocka_unit_test(test_a_refusal_that_comes_late_is_no_step_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

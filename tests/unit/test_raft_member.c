@@ -62,9 +62,18 @@ static enum raft_member_kind kind_of(const struct raft_solo *solo, uint32_t i)
 /* Without this rule two changes made by two leaders may have no voter in common. */
 static void test_no_change_before_an_entry_of_the_own_term_is_committed(void **state)
 {
-    struct raft_solo *solo = fresh_leader(3, 1);
+    struct raft_solo *solo = raft_solo_create(3, 1, 2, NULL, 0);
+    struct raft_message message = raft_solo_message(solo, 1, RAFT_APPEND, 2);
 
     (void)state;
+    /* The membership is committed, and known to be. */
+    message.prev_term = 1;
+    message.prev_index = 1;
+    message.commit_index = 1;
+    raft_solo_receive(solo, &message);
+    raft_solo_elect(solo);
+    raft_solo_persisted(solo);
+    assert_int_equal(raft_config_committed(solo->raft)->index, 1);
     assert_int_equal(add(solo, raft_solo_member(7, RAFT_MEMBER_LEARNER)), RAFT_PROPOSAL_BUSY);
     assert_int_equal(request(solo, RAFT_EVENT_REMOVE, 1), RAFT_PROPOSAL_BUSY);
     assert_int_equal(request(solo, RAFT_EVENT_PROMOTE, 3), RAFT_PROPOSAL_BUSY);
