@@ -184,6 +184,10 @@ static void on_armed(struct local *local, const struct guard_refused *refused)
             refused->text);
         return;
     }
+    if (!local->facts.in_recovery) {
+        action_write_marker(local); /* It is writable already, and has its new deadline. */
+        return;
+    }
     job_submit_action(job_new(local, work_promote, signal_promote));
 }
 
@@ -298,16 +302,18 @@ static void write_hurry_files(struct local *local)
 
 void action_promote(struct local *local)
 {
-    if (!watch_is_up(local) || !local->facts.in_recovery) {
+    if (!watch_is_up(local) || !local->facts.sql_ok) {
         local_fail(
-            local, "PostgreSQL is %s, not a standby that could be promoted",
-            local->facts.run == PG_RUN_UP ? "writable" : pg_run_name(local->facts.run));
+            local, "PostgreSQL is not ready to be promoted: %s", pg_run_name(local->facts.run));
         return;
     }
     local->following = false;
     local->role = PGPARAMS_ROLE_PRIMARY;
     local->last_replayed = 0;
-    if (local->facts.conninfo_set) {
+    if (!local->facts.in_recovery) {
+        /* The primary of the epoch before, granted again; or one found running at a take-over. */
+        arm(local);
+    } else if (local->facts.conninfo_set) {
         write_hurry_files(local);
     } else {
         ask_replay(local); /* Cut already, most likely caught up too: nothing to write. */

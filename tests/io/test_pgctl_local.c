@@ -842,6 +842,21 @@ static void test_a_primary_that_ran_before_is_taken_over_without_a_restart(void 
     assert_sql(b, "SELECT pg_postmaster_start_time()", before);
 }
 
+static void test_a_primary_that_is_granted_again_gets_the_next_marker_and_goes_on(void **state)
+{
+    char before[64];
+
+    (void)state;
+    sql(b, "SELECT pg_postmaster_start_time()", before, sizeof before);
+    do_simple(b, PG_ACTION_PROMOTE, 10);
+    assert_true(b->facts.writable);
+    assert_int_equal(b->facts.start_epoch, 10);
+    assert_int_equal(b->facts.guard_epoch, 10);
+    assert_int_equal(b->facts.record.marker_epoch, 10);
+    assert_int_equal(b->done.position.lsn, b->facts.marker_lsn);
+    assert_sql(b, "SELECT pg_postmaster_start_time()", before);
+}
+
 static void test_a_standby_is_not_started_writable(void **state)
 {
     struct pg_action action = new_action(PG_ACTION_START_PRIMARY);
@@ -919,6 +934,7 @@ int main(void)
         cmocka_unit_test(test_a_standby_is_not_started_writable),
         cmocka_unit_test(test_the_guards_death_is_the_servers_and_counts_as_a_crash),
         cmocka_unit_test(test_a_primary_that_ran_before_is_taken_over_without_a_restart),
+        cmocka_unit_test(test_a_primary_that_is_granted_again_gets_the_next_marker_and_goes_on),
         cmocka_unit_test(test_wal_that_ends_with_its_segment_is_measured),
         cmocka_unit_test(test_a_callback_is_told_action_role_and_scope),
     };
