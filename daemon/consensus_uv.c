@@ -376,7 +376,7 @@ static void take_snapshot(struct daemon *daemon)
 
 void consensus_housekeeping(struct daemon *daemon)
 {
-    const uint64_t epoch = ha_log_epoch(daemon->ha);
+    const uint64_t epoch = ha_decided_epoch(daemon->ha);
 
     if (epoch > daemon->mark) {
         daemon->mark = epoch;

@@ -54,6 +54,7 @@ static void after_change(struct ha *ha, uint64_t old_epoch, enum cluster_phase o
     if (cluster->epoch == old_epoch && cluster->phase == old_phase) {
         return;
     }
+    ha->phase_index = ha->applied_index;
     ha->phase_since_ms = ha->now_ms;
     ha->majority_ms = 0;
     ha->waits_over_ms = 0;
@@ -214,6 +215,11 @@ uint64_t ha_log_epoch(const struct ha *ha)
         epoch = time_max(epoch, ha->tail[i].epoch);
     }
     return epoch;
+}
+
+uint64_t ha_decided_epoch(const struct ha *ha)
+{
+    return ha->phase_index <= ha->durable_index ? ha->cluster.epoch : 0;
 }
 
 bool ha_settled(const struct ha *ha)

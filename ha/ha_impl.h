@@ -57,6 +57,7 @@ struct ha {
     uint64_t durable_index;
     uint32_t tail_count;
     struct ha_tail_entry tail[HA_TAIL_MAX];
+    uint64_t phase_index;    /* Of the entry that made the present epoch and phase. */
     uint64_t phase_since_ms; /* When the newest grant, revoke or SERVING was applied here. */
     uint64_t granted_ms;     /* When the newest GRANT or HANDOVER was applied here. */
 
