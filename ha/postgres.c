@@ -95,8 +95,11 @@ static void succeed(struct ha *ha, const struct pg_action_done *done)
         ha->ready_epoch = ha->action.epoch;
         return;
     case PG_ACTION_STOP:
-        ha->stopped.end = done->position;
-        ha->stopped.end_final = done->position.lsn != 0;
+        /* Else the position is only the end that is sure, and there may be more behind it. */
+        if (ha->facts.wal_end.lsn != 0) {
+            ha->stopped.end = done->position;
+            ha->stopped.end_final = done->position.lsn != 0;
+        }
         return;
     case PG_ACTION_CLONE:
         ha->reinit_wanted = false;
