@@ -10,6 +10,12 @@ static bool went_on_in_place(
            timeline == parent->served_at.timeline;
 }
 
+/* pg_rewind goes by timelines, and sees no difference where both branches took the same number. */
+static enum rejoin off_line(uint32_t primary_timeline, struct pg_position end)
+{
+    return end.timeline == primary_timeline ? REJOIN_CLONE : REJOIN_REWIND;
+}
+
 enum rejoin rejoin_decide(
     const struct cluster *cluster, uint32_t primary_timeline, uint64_t marker_epoch,
     struct pg_position end)
@@ -23,9 +29,7 @@ enum rejoin rejoin_decide(
         const struct cluster_grant *parent = cluster_grant_of(cluster, grant->parent);
 
         if (grant->parent < marker_epoch) {
-            /* This node's epoch is a branch that was given up. pg_rewind goes by timelines and
-             * sees no difference where both branches took the same number. */
-            return end.timeline == primary_timeline ? REJOIN_CLONE : REJOIN_REWIND;
+            return off_line(primary_timeline, end); /* Its epoch is a branch that was given up. */
         }
         if (parent == NULL) {
             /* The first grant of all continued what was there before any epoch; or the history
@@ -41,7 +45,12 @@ enum rejoin rejoin_decide(
         grant = parent;
         timeline = parent->served_at.timeline;
     }
-    return end.lsn <= limit_lsn ? REJOIN_FOLLOW : REJOIN_REWIND;
+    /* A promotion that ended before its first commit leaves a timeline that no grant tells of, and
+     * the primary's may have the same number. */
+    if (timeline != 0 && end.timeline != 0 && end.timeline != timeline) {
+        return off_line(primary_timeline, end);
+    }
+    return end.lsn <= limit_lsn ? REJOIN_FOLLOW : off_line(primary_timeline, end);
 }
 
 const char *rejoin_name(enum rejoin rejoin)
