@@ -245,7 +245,7 @@ $(OUT)/tests/unit/%: $(OUT)/tests/unit/%.o $(OUT)/libtest.a $(LIBS)
 $(OUT)/tests/io/%: $(OUT)/tests/io/%.o $(OUT)/libtest.a $(LIBS)
 	$(call say,LD) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) $(TEST_LIBS) -lm
 
-$(OUT)/pgbaton-sim: $(SIM_SRC:%.c=$(OUT)/%.o) $(OUT)/libtest.a $(OUT)/libpgbaton.a
+$(OUT)/pgbaton-sim: $(SIM_SRC:%.c=$(OUT)/%.o) $(OUT)/libtest.a $(OUT)/libguard.a $(OUT)/libpgbaton.a
 	$(call say,LD) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
 
 ifdef FLAGS

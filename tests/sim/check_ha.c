@@ -1,0 +1,415 @@
+/*
+ * One writer, leases that exclude each other, nothing lost that must not be: watched from
+ * outside, in true time.
+ */
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/time.h"
+#include "tests/sim/world.h"
+
+static bool is_voter(const struct raft_config *config, uint64_t id)
+{
+    const struct raft_member *member = raft_config_find(config, id);
+
+    return member != NULL && member->kind == RAFT_MEMBER_VOTER;
+}
+
+/* --- After every event --- */
+
+static void check_one_writer(struct world *world)
+{
+    struct sim_node *writer = NULL;
+
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        struct sim_node *node = &world->nodes[i];
+        const struct deadline *guard = &node->pg.guard;
+
+        if (node->witness || sim_is_frozen(node) || !pg_model_can_acknowledge(&node->pg)) {
+            continue;
+        }
+        CHECK(
+            node, writer == NULL, "ONE WRITER: %s and %s can both acknowledge a commit",
+            writer->name, node->name);
+        writer = node;
+        CHECK(
+            node, guard->armed_epoch != 0 && clock_ms(node) < guard->armed.end_ms,
+            "PostgreSQL is writable without a running lease");
+    }
+}
+
+/* Its lease runs, and it was not yet told to anybody that its PostgreSQL is gone. */
+static bool holds_lease(const struct sim_node *node)
+{
+    const uint64_t now_ms = clock_ms(node);
+    const struct deadline *guard = &node->pg.guard;
+
+    if (node->witness || !node->powered) {
+        return false;
+    }
+    if (pg_model_has_writable_process(&node->pg)) {
+        return guard->armed_epoch != 0 && now_ms < guard->armed.end_ms;
+    }
+    return node->up && lease_holder_runs(&node->ha->holder, now_ms) &&
+           node->ha->stopped.epoch != node->ha->holder.epoch;
+}
+
+static void check_exclusive(struct world *world)
+{
+    const struct sim_node *holder = NULL;
+
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        struct sim_node *node = &world->nodes[i];
+
+        if (holds_lease(node)) {
+            CHECK(
+                node, holder == NULL, "LEASE EXCLUSIVITY: %s holds a running lease too",
+                holder->name);
+            holder = node;
+        }
+    }
+}
+
+void check_world(struct world *world)
+{
+    check_one_writer(world);
+    check_exclusive(world);
+}
+
+/* --- The log --- */
+
+static void check_fenced_is_true(struct sim_node *node, const struct command *command)
+{
+    struct world *world = node->world;
+
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        struct sim_node *other = &world->nodes[i];
+
+        CHECK(
+            other,
+            other->witness || !pg_model_has_writable_process(&other->pg) ||
+                other->pg.guard.armed_epoch >= command->epoch,
+            "FENCED: epoch %llu is granted as fenced while a writable server is left here",
+            (unsigned long long)command->epoch);
+    }
+}
+
+static struct sim_epoch *epoch_of(struct sim_node *node, uint64_t epoch)
+{
+    CHECK(node, epoch < SIM_EPOCHS_MAX, "the run is too long for its tables");
+    return &node->world->epochs[epoch];
+}
+
+void check_command(
+    struct sim_node *node, uint64_t term, uint64_t index, const struct command *command)
+{
+    struct sim_epoch *epoch = epoch_of(node, command_epoch(command));
+
+    (void)index;
+    if (command->kind == COMMAND_SERVING) {
+        epoch->served = true;
+    }
+    if ((command->kind != COMMAND_GRANT && command->kind != COMMAND_HANDOVER) ||
+        epoch->kind != COMMAND_NONE) {
+        return;
+    }
+    epoch->kind = command->kind;
+    epoch->node = command->node;
+    for (uint32_t i = 0; i < epoch->proposal_count; i++) {
+        if (epoch->proposals[i].term == term) {
+            epoch->proposal = epoch->proposals[i];
+        }
+    }
+    if (command->kind == COMMAND_HANDOVER || command->fenced) {
+        check_fenced_is_true(node, command);
+    }
+}
+
+void check_grant_proposed(struct sim_node *node, const struct command *command)
+{
+    const struct cluster *cluster = ha_cluster(node->ha);
+    const struct sim_node *old = sim_find(node->world, cluster->last.node);
+    struct sim_epoch *epoch;
+    uint32_t pledged = 0;
+    uint32_t voters = 0;
+
+    if (command->kind != COMMAND_GRANT) {
+        return;
+    }
+    for (uint32_t i = 0; i < raft_config(node->raft)->count; i++) {
+        const uint64_t id = raft_config(node->raft)->members[i].id;
+        const struct sim_node *member = sim_find(node->world, id);
+
+        if (is_voter(raft_config(node->raft), id)) {
+            voters++;
+            pledged += member != NULL && disk_holds(member, command->epoch) ? 1 : 0;
+        }
+    }
+    CHECK(
+        node, 2 * pledged > voters, "grants epoch %llu, and %u of %u voters have pledged",
+        (unsigned long long)command->epoch, pledged, voters);
+    epoch = epoch_of(node, command->epoch);
+    epoch->proposals[epoch->proposal_count++ % 4] = (struct sim_proposal){
+        .term = raft_term(node->raft),
+        .known_lsn = old != NULL && cluster->last.served &&
+                             node->reported_epoch[old->number] == cluster->last.epoch
+                         ? node->reported_lsn[old->number]
+                         : 0,
+        .maximum_lag_bytes = node->dynamic.maximum_lag_bytes,
+        .requested = cluster->request.to == command->node,
+    };
+    epoch->proposal_count = epoch->proposal_count > 4 ? 4 : epoch->proposal_count;
+}
+
+/* --- Lease rounds --- */
+
+static void give(struct sim_node *node, uint32_t to, uint64_t epoch, uint64_t ttl_ms)
+{
+    node->given_us[to] = time_max(node->given_us[to], node->world->now_us + ttl_ms * 1000);
+    node->given_epoch[to] = epoch;
+}
+
+static void note_own_answer(struct sim_node *node, const struct ha_message *message)
+{
+    const struct lease_holder *holder = &node->ha->holder;
+    const struct lease_flight *flight = &holder->flights[message->round.number % LEASE_ROUNDS_MAX];
+
+    for (uint32_t i = 0; i < flight->count; i++) {
+        if (flight->answered[i] == node->id) {
+            give(node, node->number, message->round.epoch, message->ttl_ms);
+        }
+    }
+}
+
+/* What a voter gave must have ended before it gives to another: in true time, and whatever the
+ * voter itself remembers. */
+static void check_answer(struct sim_node *node, const struct ha_message *message)
+{
+    struct world *world = node->world;
+    const struct sim_node *to = sim_find(world, message->to);
+    const struct sim_round *round = &to->rounds[message->round.number % SIM_ROUNDS];
+    const struct cluster_grant *last = &ha_cluster(node->ha)->last;
+    const uint64_t epoch = message->round.epoch;
+    const bool exempt = last->epoch == epoch ? last->fenced || last->served : true;
+
+    CHECK(
+        node, ha_log_epoch(node->ha) <= epoch, "answers epoch %llu, its log holds epoch %llu",
+        (unsigned long long)epoch, (unsigned long long)ha_log_epoch(node->ha));
+    for (uint32_t i = 0; i < world->node_count && !exempt; i++) {
+        CHECK(
+            node,
+            i == to->number || node->given_epoch[i] >= epoch || world->now_us >= node->given_us[i],
+            "answers %s in epoch %llu, %.3f ms before what it gave %s in epoch %llu is over",
+            to->name, (unsigned long long)epoch, (double)(node->given_us[i] - world->now_us) / 1e3,
+            world->nodes[i].name, (unsigned long long)node->given_epoch[i]);
+    }
+    if (round->number == message->round.number && round->start_id == message->round.start_id) {
+        give(node, to->number, epoch, round->ttl_ms);
+    }
+}
+
+void check_ha_sent(struct sim_node *node, const struct ha_message *message)
+{
+    if (message->kind == HA_MESSAGE_RENEW) {
+        node->rounds[message->round.number % SIM_ROUNDS] = (struct sim_round){
+            .number = message->round.number,
+            .start_id = message->round.start_id,
+            .sent_us = node->world->now_us,
+            .ttl_ms = message->ttl_ms,
+            .answered = 1U << node->number,
+        };
+        note_own_answer(node, message);
+    }
+    if (message->kind == HA_MESSAGE_ANSWER) {
+        check_answer(node, message);
+    }
+}
+
+void check_ha_received(struct sim_node *node, const struct ha_message *message)
+{
+    const struct sim_node *from = sim_find(node->world, message->from);
+    const struct ha_status *status = &message->status;
+
+    if (message->kind == HA_MESSAGE_ANSWER) {
+        struct sim_round *round = &node->rounds[message->round.number % SIM_ROUNDS];
+
+        if (round->number == message->round.number && round->start_id == message->round.start_id) {
+            round->answered |= 1U << from->number;
+        }
+    }
+    if (message->kind == HA_MESSAGE_STATUS && status->writable && status->writable_epoch != 0) {
+        if (status->writable_epoch > node->reported_epoch[from->number]) {
+            node->reported_epoch[from->number] = status->writable_epoch;
+            node->reported_lsn[from->number] = 0;
+        }
+        if (status->writable_epoch == node->reported_epoch[from->number]) {
+            node->reported_lsn[from->number] =
+                time_max(node->reported_lsn[from->number], status->position.lsn);
+        }
+    }
+}
+
+static bool has_quorum(const struct sim_node *node, const struct sim_round *round)
+{
+    const struct raft_config *config = raft_config(node->raft);
+    uint32_t voters = 0;
+    uint32_t answered = 0;
+    bool all = node->dynamic.failsafe_mode;
+
+    for (uint32_t i = 0; i < config->count; i++) {
+        const struct sim_node *member = sim_find(node->world, config->members[i].id);
+        const bool has = (round->answered >> member->number & 1) != 0;
+
+        voters += config->members[i].kind == RAFT_MEMBER_VOTER ? 1 : 0;
+        answered += config->members[i].kind == RAFT_MEMBER_VOTER && has ? 1 : 0;
+        all = all && (has || member->witness);
+    }
+    return 2 * answered > voters || all;
+}
+
+/* A lease ends before `ttl` has passed since a round was sent that a majority has answered. */
+void check_lease(struct sim_node *node, uint64_t deadline_ms)
+{
+    const uint64_t end_us = clock_when_us(node, deadline_ms);
+
+    for (uint32_t i = 0; i < SIM_ROUNDS; i++) {
+        const struct sim_round *round = &node->rounds[i];
+
+        if (round->start_id == node->ha->holder.start_id && round->number != 0 &&
+            end_us <= round->sent_us + round->ttl_ms * 1000 && has_quorum(node, round)) {
+            return;
+        }
+    }
+    sim_fail(
+        node->world, node,
+        "its lease runs %.3f ms more, and no majority has answered a round for it",
+        (double)(end_us - node->world->now_us) / 1e3);
+}
+
+/* --- PostgreSQL --- */
+
+void check_start(struct sim_node *node, const struct pg_action *action)
+{
+    const struct cluster *cluster = ha_cluster(node->ha);
+
+    CHECK(
+        node,
+        cluster->epoch == action->epoch && cluster->phase == CLUSTER_GRANTED &&
+            cluster->last.node == node->id && ha_log_epoch(node->ha) == action->epoch,
+        "makes PostgreSQL writable under epoch %llu, which is not its to use",
+        (unsigned long long)action->epoch);
+    CHECK(
+        node, ha_lease_runs(node->ha, clock_ms(node)),
+        "makes PostgreSQL writable without a running lease");
+    for (uint32_t i = 0; i < node->ha->tail_count; i++) {
+        CHECK(
+            node, node->ha->tail[i].kind != COMMAND_SERVING,
+            "makes PostgreSQL writable although SERVING is in its log");
+    }
+}
+
+void check_armed(struct sim_node *node, uint64_t epoch)
+{
+    struct sim_epoch *known = epoch_of(node, epoch);
+
+    known->armed |= 1U << node->number;
+    CHECK(
+        node, known->armed == 1U << node->number, "epoch %llu has two writable nodes",
+        (unsigned long long)epoch);
+    CHECK(
+        node, !known->served, "a writable start under epoch %llu, which had served",
+        (unsigned long long)epoch);
+}
+
+static void check_loss(struct sim_node *node, uint64_t number, uint64_t lost, uint64_t lost_known)
+{
+    const struct sim_epoch *epoch = epoch_of(node, number);
+    const struct sim_proposal *proposal = &epoch->proposal;
+
+    if (lost == 0) {
+        return;
+    }
+    trace(
+        node->world, node, "%llu acknowledged commits are lost, %llu of them known of",
+        (unsigned long long)lost, (unsigned long long)lost_known);
+    CHECK(
+        node, epoch->kind != COMMAND_HANDOVER, "LOSS: %llu acknowledged commits, by a hand-over",
+        (unsigned long long)lost);
+    CHECK(
+        node,
+        proposal->requested || lost_known * PG_MODEL_RECORD_BYTES <= proposal->maximum_lag_bytes,
+        "LOSS: %llu bytes that the leader knew of, with maximum_lag %llu",
+        (unsigned long long)lost_known * PG_MODEL_RECORD_BYTES,
+        (unsigned long long)proposal->maximum_lag_bytes);
+}
+
+void check_writable(struct sim_node *node, uint64_t epoch)
+{
+    struct world *world = node->world;
+    const struct sim_proposal *proposal = &epoch_of(node, epoch)->proposal;
+    uint64_t kept = 0;
+    uint64_t lost_known = 0;
+
+    for (uint64_t i = 0; i < world->commit_count; i++) {
+        const struct sim_commit commit = world->commits[i];
+
+        if (pg_model_contains(&node->pg, commit.at, commit.id)) {
+            world->commits[kept++] = commit;
+        } else if (pg_model_lsn(commit.at + 1) <= proposal->known_lsn) {
+            lost_known++;
+        }
+    }
+    world->lost += world->commit_count - kept;
+    check_loss(node, epoch, world->commit_count - kept, lost_known);
+    world->commit_count = kept;
+}
+
+/* --- No demotion without need --- */
+
+static bool is_quiet_link(const struct world *world, uint32_t a, uint32_t b, uint64_t since_us)
+{
+    return net_reaches(world, a, b) && world->link_bad_us[a][b] < since_us &&
+           world->link_bad_us[b][a] < since_us;
+}
+
+static bool would_answer(
+    const struct sim_node *node, const struct sim_node *voter, uint64_t since_us)
+{
+    const struct cluster *cluster = ha_cluster(node->ha);
+
+    return sim_is_awake(voter) && !voter->ended && voter->disturbed_us < since_us &&
+           raft_position_checked(voter->raft) && ha_log_epoch(voter->ha) <= cluster->epoch &&
+           voter->ha->durable_index >= cluster->last.grant_index &&
+           (voter == node || is_quiet_link(node->world, node->number, voter->number, since_us));
+}
+
+/* Rule 3 of the design's section 2, whatever the log's disks do. */
+void check_fenced(struct sim_node *node, uint64_t epoch)
+{
+    const struct world *world = node->world;
+    const uint64_t window_us = 3 * node->world->swarm.ttl_ms * 1000;
+    const uint64_t since_us = time_since(world->now_us, window_us);
+    const struct raft_config *config;
+    uint32_t voters = 0;
+    uint32_t answering = 0;
+
+    if (!sim_is_awake(node) || node->ended || node->disturbed_us >= since_us ||
+        !epoch_of(node, epoch)->served || node->pg.server != PG_MODEL_WRITABLE ||
+        ha_cluster(node->ha)->epoch != epoch || ha_log_epoch(node->ha) != epoch ||
+        node->ha->stopping_epoch == epoch || (world->swarm.loss != 0 && !world->calm) ||
+        world->storm_us > since_us || world->swarm.delay_max_us * 20 > world->swarm.ttl_ms * 1000) {
+        return;
+    }
+    config = raft_config(node->raft);
+    for (uint32_t i = 0; i < config->count; i++) {
+        const struct sim_node *voter = sim_find(node->world, config->members[i].id);
+
+        if (config->members[i].kind == RAFT_MEMBER_VOTER) {
+            voters++;
+            answering += would_answer(node, voter, since_us) ? 1 : 0;
+        }
+    }
+    CHECK(
+        node, 2 * answering <= voters,
+        "NEEDLESS DEMOTION: %u of %u voters could have answered all the time", answering, voters);
+}
