@@ -58,6 +58,7 @@ static void after_change(struct ha *ha, uint64_t old_epoch, enum cluster_phase o
     ha->phase_since_ms = ha->now_ms;
     ha->majority_ms = 0;
     ha->waits_over_ms = 0;
+    ha->nobody_ms = 0;
     ha->handover_ms = 0;
     if (cluster->phase == CLUSTER_GRANTED || cluster->epoch != old_epoch) {
         ha->granted_ms = ha->now_ms;
@@ -379,6 +380,7 @@ static void take_raft(struct ha *ha, const struct ha_raft *raft)
         ha->led_since_ms = ha->now_ms;
         ha->majority_ms = 0;
         ha->waits_over_ms = 0;
+        ha->nobody_ms = 0;
         ha->handover_ms = 0;
         memset(ha->proposed, 0, sizeof ha->proposed);
     }

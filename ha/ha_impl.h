@@ -125,6 +125,7 @@ struct ha {
     uint64_t suspected_epoch;  /* It was said why. */
     uint64_t majority_ms;      /* A majority has pledged since; 0: not yet. */
     uint64_t waits_over_ms;    /* The waits of a majority are nearly over since; 0: not yet. */
+    uint64_t nobody_ms;        /* Nobody can be granted, the waits being over, since; 0: no. */
     uint64_t handover_ms;      /* A stopped report of the current epoch is known since; 0: no. */
     uint64_t regranted_ms;     /* The old primary was granted again at; 0: never. */
     uint64_t transfer_ms;

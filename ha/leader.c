@@ -424,6 +424,9 @@ static void choose(struct ha *ha, bool fenced)
     node = choose_primary(&input);
     if (node == 0) {
         explain_no_candidate(ha, &input);
+        if (ha->nobody_ms == 0) {
+            ha->nobody_ms = ha->now_ms;
+        }
         return;
     }
     describe_choice(ha, reason, sizeof reason, node);

@@ -12,6 +12,7 @@
 #define TRANSFER_EVERY_MS   2000
 #define TRANSFER_LEAVING_MS 300
 #define MEMBERSHIP_EVERY_MS 300
+#define NOBODY_PATIENCE_MS  500 /* More than the rest of the waits. */
 #define REQUEST_PATIENCE_MS 15000
 
 static bool same_member(const struct cluster_member *a, const struct cluster_member *b)
@@ -86,12 +87,54 @@ static void forget_members(struct ha *ha)
     }
 }
 
-/* Rule 15: the membership is changed only by a leader that is itself the serving primary. */
+/*
+ * Rule 15: the membership is changed only by a leader that is itself the serving primary. Or by
+ * one that has nobody to grant: a majority has pledged and its waits are over, so that no lease
+ * runs or can begin before its next entry. Without that, a node that lost its Raft store and has
+ * the only good data could never come back.
+ */
+static bool may_change_members(const struct ha *ha)
+{
+    const bool nobody_serves = ha->cluster.phase == CLUSTER_REVOKED && ha->nobody_ms != 0 &&
+                               time_since(ha->now_ms, ha->nobody_ms) >= NOBODY_PATIENCE_MS;
+
+    return nobody_serves || (ha_is_mine(ha) && ha->cluster.phase == CLUSTER_SERVING &&
+                             lease_holder_runs(&ha->holder, ha->now_ms));
+}
+
+/*
+ * A serving primary that lost its Raft store comes back as a learner, and cannot lead. Its vote
+ * is the one change that another leader makes: by then the primary has applied every membership
+ * before it, so that its lease never counts in one that is two changes old.
+ */
+static void give_primary_its_vote(struct ha *ha)
+{
+    const uint64_t primary = cluster_grantee(&ha->cluster);
+    const struct ha_status *status = ha_fresh_status(ha, primary);
+
+    if (ha->cluster.phase != CLUSTER_SERVING || primary == ha->self || status == NULL ||
+        status->applied_index < ha->applied_index) {
+        return;
+    }
+    for (uint32_t i = 0; i < ha->raft.member_count; i++) {
+        const struct ha_raft_member *member = &ha->raft.members[i];
+
+        if (member->id == primary && !member->voter && member->caught_up) {
+            ha->update->promote_voter = primary;
+            ha->membership_ms = ha->now_ms;
+            ha_note(ha, HA_NOTE_MEMBER_CHANGE, 0, primary, "is the primary and gets a vote");
+        }
+    }
+}
+
 static void keep_membership(struct ha *ha)
 {
-    if (!ha_is_mine(ha) || ha->cluster.phase != CLUSTER_SERVING ||
-        !lease_holder_runs(&ha->holder, ha->now_ms) || !ha->raft.membership_settled ||
+    if (!ha->raft.membership_settled ||
         time_since(ha->now_ms, ha->membership_ms) < MEMBERSHIP_EVERY_MS) {
+        return;
+    }
+    if (!may_change_members(ha)) {
+        give_primary_its_vote(ha);
         return;
     }
     for (uint32_t i = 0; i < ha->raft.stranger_count; i++) {
