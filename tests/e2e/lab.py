@@ -233,6 +233,7 @@ class Lab:
             name: Node(name, self.net.addresses[name], self.dir) for name in names
         }
         self.probes = []
+        self.is_broken = False
         addresses = {name: node.address for name, node in self.nodes.items()}
         for node in self.nodes.values():
             settings = node.settings(addresses, dcs or {})
@@ -299,10 +300,16 @@ class Lab:
         self.nodes[name].daemon.wait()
 
     def recover(self):
-        """Ends every fault, and waits until the cluster is whole again."""
+        """Ends every fault, and waits until the cluster is whole again.
+
+        Fails at once if it was not so before: the tests that follow need not wait as well.
+        """
+        assert not self.is_broken, "the cluster has not become whole after an earlier test"
+        self.is_broken = True
         self.net.heal()
         self.start()
         self.wait_until_healthy()
+        self.is_broken = False
 
     # --- What the cluster says ---
 
@@ -365,7 +372,7 @@ class Lab:
     def _streams(member, leader):
         return member["state"] == "streaming" and member.get("timeline") == leader.get("timeline")
 
-    def wait_until_healthy(self, deadline=90):
+    def wait_until_healthy(self, deadline=45):
         self.wait_for(self.is_healthy, deadline, "a primary and all others streaming")
 
     def wait_for_primary(self, deadline=20):
