@@ -505,23 +505,3 @@ enum raft_proposal_result raft_leader_transfer(struct raft *raft, uint64_t id)
     raft_note_add(raft, RAFT_NOTE_TRANSFER_STARTED, id, raft->hard.term);
     return RAFT_PROPOSAL_TAKEN;
 }
-
-bool raft_peer_view(const struct raft *raft, uint64_t id, struct raft_peer_view *view)
-{
-    if (raft->role != RAFT_LEADER || raft_config_find(&raft->config, id) == NULL) {
-        return false;
-    }
-    for (uint32_t i = 0; i < raft->peer_count; i++) {
-        const struct progress *progress = &raft->peers[i].progress;
-
-        if (raft->peers[i].id == id) {
-            *view = (struct raft_peer_view){
-                .match_index = progress->match_index,
-                .heard_ms = progress->answered_round > 0 ? progress->heard_ms : 0,
-                .caught_up = progress->match_index >= raft->commit_index,
-            };
-            return true;
-        }
-    }
-    return false; /* Ourselves. */
-}

@@ -200,12 +200,14 @@ void raft_commit_to(struct raft *raft, uint64_t index);
 void raft_lose_memory(struct raft *raft, enum raft_note_kind why, uint64_t a, uint64_t b);
 bool raft_hard_is_durable(const struct raft *raft);
 
+/* --- view.c --- */
+
 struct peer *raft_peer_find(struct raft *raft, uint64_t id);
 /* The slot of the id, made if need be at the cost of the stranger heard longest ago; NULL if none
  * can be had. */
 struct peer *raft_peer_ensure(struct raft *raft, uint64_t id, const char *address);
 
-/* The other members one by one: sets `peer` for each; see leader.c for its use. */
+/* Of a member that is not ourselves: it always has one. */
 struct peer *raft_member_peer(struct raft *raft, const struct raft_member *member);
 
 /* --- election.c --- */
