@@ -137,6 +137,11 @@ struct ha {
     uint64_t ttl_seen_ms;  /* ... knows since. */
     char no_grant_reason[CLUSTER_REASON_SIZE];
 
+    /* The newest position that any primary has told of while it was writable: its next daemon
+     * knows nothing of it. */
+    uint64_t told_epoch;
+    uint64_t told_lsn;
+
     /* Status. */
     uint64_t status_number;
     uint64_t status_sent_ms;

@@ -223,8 +223,8 @@ static void find_reference(const struct ha *ha, struct choose_input *input)
 
     input->last_marker = last->served ? last->epoch : 0;
     input->last_lsn = last->served ? last->served_at.lsn : last->start.lsn;
-    if (last->served && old != NULL && old->writable_epoch == last->epoch) {
-        input->last_lsn = time_max(input->last_lsn, old->position.lsn);
+    if (last->served && ha->told_epoch == last->epoch) {
+        input->last_lsn = time_max(input->last_lsn, ha->told_lsn);
     }
     if (last->served && old != NULL && old->stopped.epoch == last->epoch &&
         old->stopped.end_final) {
@@ -398,6 +398,19 @@ static void describe_choice(const struct ha *ha, char *reason, size_t size, uint
     text_add(&text, ha->cluster.revoke_reason);
 }
 
+/* A server that was found running writable and never armed by its guard: no lease ends it. */
+static uint64_t find_unguarded(const struct ha *ha)
+{
+    for (uint32_t i = 0; i < ha->raft.member_count; i++) {
+        const struct ha_status *status = ha_known_status(ha, ha->raft.members[i].id);
+
+        if (status != NULL && status->writable && status->writable_epoch == 0) {
+            return ha->raft.members[i].id;
+        }
+    }
+    return 0;
+}
+
 static void choose(struct ha *ha, bool fenced)
 {
     struct choose_input input = {
@@ -405,16 +418,16 @@ static void choose(struct ha *ha, bool fenced)
         .maximum_lag_bytes = ha->dynamic.maximum_lag_bytes,
         .old_primary_last = true,
     };
+    const uint64_t unguarded = find_unguarded(ha);
     char reason[CLUSTER_REASON_SIZE];
-    bool several;
     uint64_t node;
 
-    if (ha->cluster.last.epoch == 0) {
-        if (find_silent_writable(ha) != 0) {
-            say_no_grant(ha, "the running primary that was to be taken over is not heard any more");
-            return;
-        }
-        input.requested = find_writable(ha, &several);
+    if (ha->cluster.last.epoch == 0 && find_silent_writable(ha) != 0) {
+        say_no_grant(ha, "the running primary that was to be taken over is not heard any more");
+        return;
+    }
+    if (unguarded != 0) {
+        input.requested = unguarded;
         input.maximum_lag_bytes = UINT64_MAX;
     }
     find_reference(ha, &input);
@@ -427,6 +440,13 @@ static void choose(struct ha *ha, bool fenced)
         if (ha->nobody_ms == 0) {
             ha->nobody_ms = ha->now_ms;
         }
+        return;
+    }
+    if (unguarded != 0 && node != unguarded) {
+        (void)snprintf(
+            reason, sizeof reason, "PostgreSQL of \"%.40s\" runs writable without a guard: stop it",
+            ha_name(ha, unguarded));
+        say_no_grant(ha, reason);
         return;
     }
     describe_choice(ha, reason, sizeof reason, node);

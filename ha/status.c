@@ -177,6 +177,18 @@ static struct ha_peer *peer_of(struct ha *ha, uint64_t node)
     return oldest;
 }
 
+static void remember_position(struct ha *ha, const struct ha_status *status)
+{
+    if (!status->writable || status->writable_epoch < ha->told_epoch) {
+        return;
+    }
+    if (status->writable_epoch > ha->told_epoch) {
+        ha->told_epoch = status->writable_epoch;
+        ha->told_lsn = 0;
+    }
+    ha->told_lsn = time_max(ha->told_lsn, status->position.lsn);
+}
+
 void status_receive(struct ha *ha, const struct ha_message *message)
 {
     struct ha_peer *peer = peer_of(ha, message->from);
@@ -190,6 +202,7 @@ void status_receive(struct ha *ha, const struct ha_message *message)
     peer->heard_ms = ha->now_ms;
     peer->status = *status;
     peer->status.member.id = message->from;
+    remember_position(ha, status);
 }
 
 /* What moves all the time is no reason to send at once. */
@@ -225,6 +238,7 @@ void status_tick(struct ha *ha)
     status_fill(ha, &status);
     own->heard_ms = ha->now_ms;
     own->status = status;
+    remember_position(ha, &status);
     if (ha->status_sent_ms != 0 &&
         age_ms < time_min(STATUS_EVERY_MS, time_max(ha_ttl(ha) / 5, 1)) &&
         !(age_ms >= STATUS_GAP_MS && is_news(ha, &status))) {
