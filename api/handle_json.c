@@ -22,9 +22,10 @@
 /* The cluster gives up after 20 s by itself, and says why. */
 #define ASK_WAIT_MS 22000
 
-/* A restart may take the whole of primary_start_timeout, and the stop before it. */
-#define RESTART_WAIT_MS UINT64_C(3600000)
-#define LOCAL_WAIT_MS   3000 /* To hear whether it was begun. */
+/* The stop, and then as long as primary_start_timeout is unless somebody says otherwise. */
+#define RESTART_STOP_MS  UINT64_C(60000)
+#define RESTART_START_MS UINT64_C(300000)
+#define LOCAL_WAIT_MS    3000 /* To hear whether it was begun. */
 
 /* Bodies are small, but every brace of one may become a node. */
 #define TREE_BYTES      ((size_t)4 << 20)
@@ -373,7 +374,9 @@ static void restart(
         return;
     }
     action->local.timeout_ms = restart.timeout_ms;
-    local(answer, action, HA_LOCAL_RESTART, RESTART_WAIT_MS);
+    local(
+        answer, action, HA_LOCAL_RESTART,
+        RESTART_STOP_MS + (restart.timeout_ms != 0 ? restart.timeout_ms : RESTART_START_MS));
 }
 
 static void reinitialize(
@@ -618,19 +621,13 @@ void api_handle(
     struct api *api, const struct api_call *call, struct api_answer *answer,
     struct api_action *action)
 {
-    struct body body;
+    struct body body = {.memory = NULL};
 
     *answer = (struct api_answer){.type = API_TYPE_TEXT};
     *action = (struct api_action){.kind = API_ACTION_NONE};
     if (call->route->safe) {
         handle_get(api, call, answer);
-        return;
-    }
-    if (call->route->body == ROUTE_BODY_NONE) {
-        handle_change(api, call, NULL, answer, action);
-        return;
-    }
-    if (body_read(&body, call, answer)) {
+    } else if (call->route->body == ROUTE_BODY_NONE || body_read(&body, call, answer)) {
         handle_change(api, call, &body, answer, action);
     }
     body_deinit(&body);

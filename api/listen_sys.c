@@ -172,7 +172,7 @@ uint32_t listen_connection_cap(uint32_t wanted)
 
 uint16_t listen_port(int fd)
 {
-    struct sockaddr_storage storage;
+    struct sockaddr_storage storage = {0};
     socklen_t size = sizeof storage;
     struct sockaddr_in6 v6;
     struct sockaddr_in v4;

@@ -25,9 +25,9 @@ static uint64_t days_from(struct date date)
 {
     const uint32_t year = date.month <= 2 ? date.year - 1 : date.year;
     const uint64_t era = year / 400;
-    const uint32_t of_era = year % 400;
+    const uint64_t of_era = year % 400;
     const uint32_t month = (date.month + 9) % 12;
-    const uint32_t of_year = (153 * month + 2) / 5 + date.day - 1;
+    const uint64_t of_year = (153 * month + 2) / 5 + date.day - 1;
 
     return era * ERA_DAYS + of_era * 365 + of_era / 4 - of_era / 100 + of_year - EPOCH_SHIFT;
 }

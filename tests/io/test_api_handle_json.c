@@ -393,6 +393,7 @@ static void test_a_restart_is_for_this_node(void **state)
     call("POST", "/restart", "{\"timeout\": 30, \"role\": \"primary\"}");
     assert_int_equal(action.kind, API_ACTION_LOCAL);
     assert_int_equal(action.local.timeout_ms, 30000);
+    assert_int_equal(answer.wait_ms, 90000); /* And a minute for the stop. */
 }
 
 static void test_a_restart_whose_filters_are_not_met_is_not_done(void **state)
