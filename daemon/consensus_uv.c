@@ -271,7 +271,8 @@ static void on_peer_up(void *owner, uint64_t id)
     struct daemon *daemon = owner;
 
     log_debug("peer %016llx is connected", (unsigned long long)id);
-    consensus_feed(daemon, &(struct raft_event){.kind = RAFT_EVENT_TICK}, NULL);
+    consensus_feed(
+        daemon, &(struct raft_event){.kind = RAFT_EVENT_PEER_FOUND, .member_id = id}, NULL);
 }
 
 static void on_peer_down(void *owner, uint64_t id, const struct err *why)

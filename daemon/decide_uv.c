@@ -41,6 +41,7 @@ void decide_settings(const struct daemon *daemon, struct ha_settings *settings)
     memset(settings, 0, sizeof *settings);
     settings->self = raft_id(daemon->self_address);
     settings->start_id = clock_random_u64() | 1;
+    settings->start_wall_ms = clock_wall_ms();
     member = &settings->member;
     member->id = settings->self;
     member->witness = conf->witness;

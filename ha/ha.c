@@ -115,6 +115,9 @@ static void note_applied(struct ha *ha, const struct command *command)
 {
     const struct cluster_grant *last = &ha->cluster.last;
 
+    if (command->wall_ms < ha->settings.start_wall_ms) {
+        return; /* From the log as it was at the start of this daemon. */
+    }
     switch (command->kind) {
     case COMMAND_REVOKE:
         ha_note(ha, HA_NOTE_REVOKED, command->epoch, last->node, "%s", command->reason);
@@ -390,10 +393,12 @@ static void take_raft(struct ha *ha, const struct ha_raft *raft)
 static void take_settings(struct ha *ha, const struct ha_settings *settings)
 {
     const uint64_t start_id = ha->settings.start_id;
+    const uint64_t start_wall_ms = ha->settings.start_wall_ms;
 
     ha->settings = *settings;
     ha->settings.self = ha->self;
     ha->settings.start_id = start_id;
+    ha->settings.start_wall_ms = start_wall_ms;
 }
 
 static void take(struct ha *ha, const struct ha_event *event)

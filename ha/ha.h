@@ -42,6 +42,7 @@ struct ha_dynamic {
 struct ha_settings {
     uint64_t self;
     uint64_t start_id;            /* Random, not 0. */
+    uint64_t start_wall_ms;       /* What was decided before is not news; 0: everything is. */
     struct cluster_member member; /* Name and addresses as configured; `id` is self. */
     bool witness;
     bool can_bootstrap; /* There is a bootstrap section, or initdb may run with defaults. */

@@ -213,7 +213,7 @@ static void report_stopped(struct ha *ha)
                        : (struct pg_position){.lsn = 0},
         };
         stopped->end_final = stopped->end.lsn != 0;
-        if (!stopped->planned) {
+        if (!stopped->planned && ha->ready_epoch == last->epoch) {
             ha_note(
                 ha, HA_NOTE_PG_DIED, last->epoch, ha->self, "no writable process of it is left");
         }

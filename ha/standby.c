@@ -282,11 +282,12 @@ static void follow_starting(struct ha *ha, const struct pg_upstream *upstream)
 static void follow(struct ha *ha)
 {
     const struct pg_facts *facts = &ha->facts;
-    const bool writable =
-        facts->run == PG_RUN_UP && facts->sql_ok && !facts->in_recovery && facts->writable_start;
+    /* Also one that was found running and was never armed: no deadline would end it. */
+    const bool writable = (facts->run == PG_RUN_UP && facts->sql_ok && !facts->in_recovery) ||
+                          (facts->writable_start && facts->run != PG_RUN_STOPPED);
     struct pg_upstream upstream;
 
-    if ((writable || (facts->writable_start && facts->run != PG_RUN_STOPPED))) {
+    if (writable) {
         stop(ha, PG_STOP_KILL, "another node was granted the next epoch");
         return;
     }

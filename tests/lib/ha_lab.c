@@ -612,7 +612,10 @@ const struct cluster *lab_cluster(const struct lab *lab)
             best = node;
         }
     }
-    assert_non_null(best);
+    if (best == NULL) {
+        fail_msg("no node is up");
+        return NULL;
+    }
     return ha_cluster(best->ha);
 }
 
