@@ -31,7 +31,7 @@ int cmd_history(struct ctl *ctl, int argc, char **argv)
         ctl_get(ctl, "/history", &history, NULL, &err) != STATUS_OK) {
         return ctl_fail(&err);
     }
-    return show_history(ctl, history, form);
+    return show_history_table(ctl, history, form);
 }
 
 static const struct node *find_for_dsn(

@@ -73,7 +73,7 @@ int show_members(struct ctl *ctl, const struct node *cluster, enum rows_form for
     return status != CTL_OK ? status : ctl_print(ctl);
 }
 
-int show_history(struct ctl *ctl, const struct node *history, enum rows_form form)
+int show_history_table(struct ctl *ctl, const struct node *history, enum rows_form form)
 {
     struct node *rows = rows_history(&ctl->tree, history);
     struct rows_layout layout;

@@ -12,6 +12,6 @@ MUST_CHECK int show_members(
     struct ctl *ctl, const struct node *cluster, enum rows_form form, bool extended);
 
 /* Prints the history; returns an exit status. */
-MUST_CHECK int show_history(struct ctl *ctl, const struct node *history, enum rows_form form);
+MUST_CHECK int show_history_table(struct ctl *ctl, const struct node *history, enum rows_form form);
 
 #endif
