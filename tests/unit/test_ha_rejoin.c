@@ -97,7 +97,8 @@ static void test_a_restart_on_another_directory_or_timeline_is_a_switch(void **s
     grant(1, A, 0, 100, 1);
     grant(2, A, 1, 500, 1);
     cluster.last.data_dir_id++;
-    assert_int_equal(decide(1, 1, 1, 501), REJOIN_REWIND);
+    assert_int_equal(decide(1, 1, 1, 500), REJOIN_FOLLOW);
+    assert_int_equal(decide(1, 1, 1, 501), REJOIN_CLONE);
 }
 
 /* Rule 9: B was promoted and died before anybody streamed; C took the same timeline. pg_rewind
@@ -114,6 +115,18 @@ static void test_an_isolated_promotion_on_the_same_timeline_is_cloned(void **sta
     /* On another timeline pg_rewind can tell. */
     assert_int_equal(decide(3, 2, 2, 700), REJOIN_REWIND);
     /* And who never saw that branch follows. */
+    assert_int_equal(decide(2, 1, 1, 500), REJOIN_FOLLOW);
+}
+
+/* C was promoted and died before its first commit: its WAL is of epoch 1, its timeline is not. */
+static void test_a_promotion_without_its_first_commit_is_off_the_line(void **state)
+{
+    (void)state;
+    grant(1, A, 0, 100, 1);
+    grant(2, C, 1, 500, 0);
+    grant(3, B, 1, 500, 2);
+    assert_int_equal(decide(2, 1, 2, 500), REJOIN_CLONE);
+    assert_int_equal(decide(3, 1, 2, 500), REJOIN_REWIND);
     assert_int_equal(decide(2, 1, 1, 500), REJOIN_FOLLOW);
 }
 
@@ -186,6 +199,7 @@ int main(void)
         TEST(test_a_restart_in_place_leaves_no_line),
         TEST(test_a_restart_on_another_directory_or_timeline_is_a_switch),
         TEST(test_an_isolated_promotion_on_the_same_timeline_is_cloned),
+        TEST(test_a_promotion_without_its_first_commit_is_off_the_line),
         TEST(test_a_branch_given_up_is_seen_past_later_grants),
         TEST(test_before_the_first_epoch_positions_decide),
         TEST(test_what_the_history_does_not_tell_any_more_is_cloned),

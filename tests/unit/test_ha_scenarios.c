@@ -12,13 +12,17 @@
 
 static struct lab *lab;
 
-static struct lab *running(uint32_t nodes)
+static void settle(void)
 {
-    lab = lab_new(nodes);
     lab_until(lab, lab_all_is_well, 10000);
     lab_run(lab, 2 * TTL_MS);
     assert_true(lab_all_is_well(lab));
-    return lab;
+}
+
+static void running(uint32_t nodes)
+{
+    lab = lab_new(nodes);
+    settle();
 }
 
 static uint64_t epoch(void)
@@ -251,11 +255,9 @@ static void test_when_postgres_dies_and_nobody_has_all_of_it_it_starts_in_place(
 static void test_with_no_time_to_start_a_standby_takes_over_whatever_it_lacks(void **state)
 {
     (void)state;
-    running(3);
+    lab = lab_new(3);
     lab->dynamic.primary_start_timeout_ms = 0;
-    for (uint64_t id = 1; id <= 3; id++) {
-        lab_local(lab, id, HA_LOCAL_RELOAD, 0);
-    }
+    settle();
     lab_node(lab, 2)->pg.stalled = lab_node(lab, 3)->pg.stalled = true;
     lab_run(lab, 100);
     lab_postgres_dies(lab, 1);
@@ -515,11 +517,9 @@ static void test_the_only_grantee_tries_again_after_a_failure(void **state)
 static void test_a_grantee_whose_promotion_hangs_gives_up_in_time(void **state)
 {
     (void)state;
-    running(3);
+    lab = lab_new(3);
     lab->dynamic.primary_start_timeout_ms = 10000;
-    for (uint64_t id = 1; id <= 3; id++) {
-        lab_local(lab, id, HA_LOCAL_RELOAD, 0);
-    }
+    settle();
     lab_node(lab, 2)->settings.failover_priority = 2;
     lab_daemon_dies(lab, 2);
     lab_daemon_starts(lab, 2);
