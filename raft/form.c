@@ -159,6 +159,7 @@ static struct peer *meet(struct raft *raft, const struct raft_message *message)
     peer->incarnation = message->from_incarnation;
     peer->cluster_id = message->cluster_id;
     peer->empty = message->empty;
+    peer->blank = message->last_index == 0;
     peer->formed_count = message->formed_count;
     memcpy(peer->formed_ids, message->formed_ids, sizeof peer->formed_ids);
     return peer;
@@ -545,7 +546,7 @@ uint32_t raft_strangers(const struct raft *raft, struct raft_stranger *strangers
         strangers[count] = (struct raft_stranger){
             .member = {.id = peer->id, .incarnation = peer->incarnation},
             .heard_ms = peer->hello_ms,
-            .empty = peer->empty,
+            .empty = peer->blank,
         };
         memcpy(
             strangers[count].member.address, peer->address, sizeof strangers[count].member.address);

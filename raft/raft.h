@@ -372,7 +372,7 @@ bool raft_peer_view(const struct raft *raft, uint64_t id, struct raft_peer_view 
 struct raft_stranger {
     struct raft_member member;
     uint64_t heard_ms;
-    bool empty;
+    bool empty; /* Holds no entry: it may be taken in. */
 };
 uint32_t raft_strangers(const struct raft *raft, struct raft_stranger *strangers, uint32_t max);
 

@@ -85,6 +85,7 @@ struct peer {
     uint64_t incarnation;
     uint64_t cluster_id;
     bool empty;
+    bool blank; /* It may have joined, but no entry ever came: who called it in was deposed. */
     uint32_t formed_count;
     uint64_t formed_ids[RAFT_MEMBERS_MAX];
 
