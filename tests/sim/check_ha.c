@@ -88,8 +88,9 @@ static void check_fenced_is_true(struct sim_node *node, const struct command *co
         CHECK(
             other,
             other->witness || !pg_model_has_writable_process(&other->pg) ||
-                other->pg.guard.armed_epoch >= command->epoch,
-            "FENCED: epoch %llu is granted as fenced while a writable server is left here",
+                other->pg.guard.armed_epoch >= command->epoch ||
+                clock_ms(other) >= other->pg.guard.armed.end_ms,
+            "FENCED: epoch %llu is granted as fenced while a writable server has its lease here",
             (unsigned long long)command->epoch);
     }
 }

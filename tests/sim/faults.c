@@ -9,6 +9,8 @@
 #include "base/time.h"
 #include "tests/sim/world.h"
 
+#define REMOVAL_US (21 * SECOND) /* The patience of who asked for one. */
+
 const char *fault_name(enum sim_fault fault)
 {
     static const char *const names[] = {
@@ -168,7 +170,7 @@ static bool may_damage(const struct sim_node *node)
     const struct world *world = node->world;
     uint32_t voters = 0;
 
-    if (world->node_count < 3) {
+    if (world->node_count < 3 || world->now_us < world->removal_us) {
         return false;
     }
     for (uint32_t i = 0; i < world->node_count; i++) {
@@ -314,9 +316,10 @@ static void remove_member(struct world *world)
     if (may_damage(node) && sim_is_awake(asked) && asked != node && !asked->ended) {
         node->damaged = true;
         faults_ask(asked, &(struct command){.kind = COMMAND_MEMBER_REMOVE, .node = node->id});
-        /* Whoever is removed is emptied, and comes again. */
+        /* Whoever is removed is emptied, and comes again when nobody asks for that any more. */
         node->start_over = true;
-        node_stop(node, SECOND + span(world));
+        world->removal_us = world->now_us + REMOVAL_US;
+        node_stop(node, REMOVAL_US + span(world));
     }
 }
 
@@ -521,7 +524,8 @@ static void make_well(struct sim_node *node)
     node->disk_fails = false;
     node->disk_stuck_us = node->disk_slow_us = 0;
     node->power_us = time_min(node->power_us, world->now_us + SECOND);
-    node->start_us = time_min(node->start_us, world->now_us + 2 * SECOND);
+    node->start_us = time_min(
+        node->start_us, time_max(world->now_us + 2 * SECOND, world->removal_us));
     if (node->suspended_us != 0) {
         node->suspended_us = world->now_us + 1;
     }

@@ -775,6 +775,7 @@ void node_start(struct sim_node *node)
     node->snapshot_index = node->applied_index = node->commit_seen = 0;
     node->mark_asked = node->mark;
     node->ha_wake_ms = 0;
+    memset(node->reported_epoch, 0, sizeof node->reported_epoch);
     node->disturbed_us = node->world->now_us;
     if (!node->witness) {
         pg_model_attach(&node->pg, clock_ms(node));

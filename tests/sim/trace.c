@@ -75,10 +75,11 @@ static void print_node(const struct sim_node *node)
 
     (void)printf(
         "  %s%s%s: PostgreSQL %s, data %d, timeline %u, %" PRIu64 " records, %" PRIu64
-        " replayed, marker %" PRIu64 "%s%s%s",
+        " replayed, marker %" PRIu64 ", follow %" PRIu64 " %u/%" PRIu64 "%s%s%s",
         node->name, node->powered ? "" : " without power", node->damaged ? " damaged" : "",
         pg_model_server_name(pg->server), (int)pg->data, pg_model_timeline(pg), pg->wal.count,
-        pg->replayed, pg->record.marker_epoch, pg->conninfo ? ", follows " : "",
+        pg->replayed, pg->record.marker_epoch, pg->record.follow_epoch, pg->record.follow_timeline,
+        pg->record.follow_lsn, pg->conninfo ? ", follows " : "",
         pg->conninfo ? pg->upstream.name : "", pg->streaming ? ", streams" : "");
     if (node->up) {
         const struct cluster *cluster = ha_cluster(node->ha);

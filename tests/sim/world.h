@@ -249,6 +249,7 @@ struct world {
     uint64_t next_fault_us;
     uint64_t next_client_us;
     uint64_t next_copy_us;
+    uint64_t removal_us; /* Until then somebody may go on asking for a member to be removed. */
     struct {
         uint32_t from, to;
         uint64_t next_us, until_us;
