@@ -268,7 +268,7 @@
       RESTART, "Where postgresql.conf is; default: data_dir.")                                 \
     X("pgpass", "POSTGRESQL_PGPASS", TEXT, pgpass, "", NULL,                                   \
       "/var/lib/postgresql/.pgpass_pgbaton", RESTART,                                          \
-      "Password file written for programs that connect; default: pgpass in raft.data_dir.")    \
+      "Password file written for programs that connect; default: data_dir with .pgpass.")      \
     KEYS_USER(X, superuser, superuser, "SUPERUSER")                                            \
     KEYS_USER(X, replication, replication, "REPLICATION")                                      \
     KEYS_USER(X, rewind, rewind_user, "REWIND")
