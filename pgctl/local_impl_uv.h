@@ -12,6 +12,7 @@
  *   local_watch_uv.c   facts of the guard and the status query
  *   local_look_uv.c    facts of the data directory, and the record
  *   local_measure_uv.c the end of WAL in the files of a stopped server
+ *   local_checkpoint_uv.c  the checkpoint after a promotion; runs beside actions
  *   local_conf_uv.c    settings in effect, texts of the files
  *   local_*_uv.c       one file for each group of actions
  */
@@ -199,6 +200,11 @@ struct local {
     struct pg_record old_record; /* Before a rewind or clone. */
     bool role_pending;           /* Files for the new role are not written yet. */
 
+    /* The checkpoint after a promotion. */
+    struct sql *checkpoint; /* NULL: none runs. */
+    uint64_t checkpoint_ms;
+    bool checkpoint_due; /* This server was promoted and is still to be asked for it. */
+
     /* Callbacks and slots. */
     struct callback_run *callback;
     struct callback_run *callback_reload;
@@ -362,6 +368,12 @@ void action_add_options(
 
 /* SIGHUP to the postmaster. */
 void local_signal_reload(const struct local *local);
+
+/* --- local_checkpoint_uv.c --- */
+
+/* On a connection of its own; one at a time. What becomes of it is logged. */
+void checkpoint_begin(struct local *local);
+void checkpoint_cancel(struct local *local);
 
 /* --- local_slots_uv.c, local_callback_uv.c --- */
 

@@ -68,6 +68,10 @@ static void on_position(struct local *local, const struct sql_result *result)
     local->facts.marker_lsn = position.lsn;
     local->facts.position = position;
     write_role_files(local);
+    if (local->checkpoint_due) {
+        local->checkpoint_due = false;
+        checkpoint_begin(local);
+    }
     local->slots_ms = 0; /* The others' slots, at once. */
     local_finish(local, PG_RESULT_OK, position, "%s", "");
 }
@@ -173,6 +177,7 @@ static void signal_promote(struct local *local, struct job *job)
         local_fail(local, "PostgreSQL is gone");
         return;
     }
+    local->checkpoint_due = true;
     step_poll(local, ASK_MS, ask_recovery);
 }
 

@@ -145,6 +145,7 @@ static void connect_for_checkpoint(struct local *local)
 
 void action_stop(struct local *local)
 {
+    checkpoint_cancel(local);
     if (watch_is_gone(local)) {
         measure_end(local);
     } else if (local->action.checkpoint_first && watch_is_up(local)) {

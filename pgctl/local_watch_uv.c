@@ -315,6 +315,7 @@ static void forget_server(struct local *local)
     struct pg_facts *facts = &local->facts;
 
     close_connection(local);
+    checkpoint_cancel(local);
     local->memory = (struct facts_pq){0};
     local->was_up = false;
     facts->in_recovery = facts->writable = facts->receiver_running = false;
@@ -333,6 +334,7 @@ static void forget_server(struct local *local)
 
 static void note_new_start(struct local *local)
 {
+    local->checkpoint_due = false;
     local->seen_start_id = local->status.start_id;
     local->stop_asked = false;
     local->stale_receiver = 0;
@@ -413,4 +415,5 @@ void watch_open(struct local *local)
 void watch_close(struct local *local)
 {
     close_connection(local);
+    checkpoint_cancel(local);
 }

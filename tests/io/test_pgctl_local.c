@@ -91,9 +91,11 @@ static void on_heartbeat(uv_timer_t *timer)
     (void)timer;
 }
 
-#define WAIT_FOR(node, condition)                                                                 \
+#define WAIT_FOR(node, condition) WAIT_MS(node, PATIENCE_MS, condition)
+
+#define WAIT_MS(node, limit_ms, condition)                                                        \
     do {                                                                                          \
-        const uint64_t until_ms = clock_boot_ms() + PATIENCE_MS;                                  \
+        const uint64_t until_ms = clock_boot_ms() + (limit_ms);                                   \
         while (!(condition)) {                                                                    \
             if (clock_boot_ms() > until_ms) {                                                     \
                 fail_msg(                                                                         \
@@ -504,6 +506,7 @@ static void test_a_standby_follows_by_reload(void **state)
     (void)state;
     do_towards(b, PG_ACTION_FOLLOW, a);
     sql(a, "INSERT INTO t VALUES (1)", NULL, 0);
+    sql(a, "CREATE TABLE many AS SELECT generate_series(1, 50000) AS n", NULL, 0);
     WAIT_FOR(b, text_equal(b->facts.receiver_state, "streaming"));
     WAIT_FOR(a, a->facts.replica_count == 1);
     assert_string_equal(a->facts.replicas[0].application_name, "b");
@@ -576,6 +579,18 @@ static void test_promotion_makes_a_new_timeline_and_the_marker(void **state)
     assert_int_equal(b->facts.record.marker_epoch, 2);
     assert_false(b->facts.in_recovery);
     sql(b, "INSERT INTO t VALUES (2)", NULL, 0);
+}
+
+/* PostgreSQL's own would take a tenth of a second for each page of the table "many". */
+static void test_a_promotion_is_followed_by_a_quick_checkpoint(void **state)
+{
+    char timeline[16] = "";
+
+    (void)state;
+    WAIT_MS(
+        b, 5000,
+        (sql(b, "SELECT timeline_id FROM pg_control_checkpoint()", timeline, sizeof timeline),
+         text_equal(timeline, "2")));
 }
 
 static void test_an_epoch_that_is_over_is_refused_by_the_guard(void **state)
@@ -918,6 +933,7 @@ int main(void)
         cmocka_unit_test(test_cut_ends_the_stream_for_good),
         cmocka_unit_test(test_pre_promote_can_refuse),
         cmocka_unit_test(test_promotion_makes_a_new_timeline_and_the_marker),
+        cmocka_unit_test(test_a_promotion_is_followed_by_a_quick_checkpoint),
         cmocka_unit_test(test_an_epoch_that_is_over_is_refused_by_the_guard),
         cmocka_unit_test(test_a_clean_stop_reports_the_end_of_wal),
         cmocka_unit_test(test_a_rewound_primary_follows_the_new_one),
