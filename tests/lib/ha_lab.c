@@ -280,16 +280,25 @@ static void decide(struct lab *lab, const struct command *command)
     lab->log_count++;
 }
 
-static void append(struct lab *lab, struct lab_node *node, uint32_t from, uint32_t to)
+static void append(struct lab *lab, struct lab_node *node, uint32_t to)
 {
-    for (uint32_t i = from; i < to; i++) {
+    for (uint32_t i = node->log_count; i < to; i++) {
         ha_log_appended(node->ha, i + 1, lab->log[i].term, &lab->log[i].command);
     }
-    ha_log_durable(node->ha, to);
-    for (uint32_t i = from; i < to; i++) {
-        ha_apply(node->ha, i + 1, lab->log[i].term, &lab->log[i].command);
-    }
     node->log_count = to;
+    ha_log_durable(node->ha, to);
+}
+
+static void apply(struct lab *lab, struct lab_node *node)
+{
+    while (node->applied_count < node->log_count) {
+        const struct lab_entry *entry = &lab->log[node->applied_count++];
+
+        ha_apply(node->ha, node->applied_count, entry->term, &entry->command);
+        if (node->applies_slowly) {
+            return;
+        }
+    }
 }
 
 static bool may_lead(const struct lab *lab, uint64_t id)
@@ -362,6 +371,9 @@ static void post(struct lab *lab, struct lab_node *node, const struct ha_message
 
 static void begin_action(struct lab *lab, struct lab_pg *pg, const struct pg_action *action)
 {
+    if (pg->hangs && action->kind == PG_ACTION_STOP) {
+        return; /* Signals get nowhere; what was under way goes on. */
+    }
     pg->action = *action;
     pg->action_ends_ms = pg->hangs ? TIME_NEVER : lab->now_ms + time_for(action->kind);
     if (action->kind == PG_ACTION_START_PRIMARY || action->kind == PG_ACTION_PROMOTE) {
@@ -467,8 +479,9 @@ static void node_step(struct lab *lab, struct lab_node *node)
 
     if (node->log_count < lab->log_count && lab->leader != 0 && !node->deaf &&
         reaches(lab, node->id, lab->leader)) {
-        append(lab, node, node->log_count, lab->log_count);
+        append(lab, node, lab->log_count);
     }
+    apply(lab, node);
     feed(lab, node, (struct ha_event){.kind = HA_EVENT_RAFT, .raft = &raft});
     feed(lab, node, (struct ha_event){.kind = HA_EVENT_FACTS, .facts = &node->pg.facts});
 }
@@ -673,8 +686,9 @@ void lab_daemon_starts(struct lab *lab, uint64_t id)
     node->settings.start_id = id * 100 + ++node->start_count;
     node->settings.initial_dynamic = lab->dynamic;
     node->ha = ha_init(node->memory, &node->settings, lab->now_ms);
-    node->log_count = 0;
-    append(lab, node, 0, had);
+    node->log_count = node->applied_count = 0;
+    append(lab, node, had);
+    apply(lab, node);
 }
 
 void lab_postgres_dies(struct lab *lab, uint64_t id)

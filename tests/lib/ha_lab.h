@@ -54,7 +54,9 @@ struct lab_node {
     struct ha_settings settings;
     struct ha_update update;
     struct lab_pg pg;
-    uint32_t log_count; /* Entries it has; all of them are applied. */
+    uint32_t log_count; /* Entries it has ... */
+    uint32_t applied_count;
+    bool applies_slowly; /* ... and applies one of in each step. */
     uint32_t reply_count;
     struct ha_reply replies[LAB_REPLIES_MAX];
     bool left;

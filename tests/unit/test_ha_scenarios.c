@@ -38,6 +38,11 @@ static bool another_serves(const struct lab *any)
            lab_primary(any) == cluster->last.node;
 }
 
+static bool a_standby_is_cut(const struct lab *any)
+{
+    return !any->nodes[1].pg.facts.conninfo_set || !any->nodes[2].pg.facts.conninfo_set;
+}
+
 static bool second_grant_is_decided(const struct lab *any)
 {
     return lab_count(any, COMMAND_GRANT) == 2;
@@ -127,6 +132,9 @@ static void test_when_the_primarys_node_is_gone_nobody_is_granted_before_the_wai
     old_deadline_ms = lab_node(lab, 1)->pg.deadline_ms;
     gone_ms = lab->now_ms;
     lab_power_off(lab, 1);
+    /* Till then they could still have got what it had written. */
+    lab_until(lab, a_standby_is_cut, 2 * TTL_MS);
+    assert_true(lab->now_ms >= old_deadline_ms);
     lab_until(lab, another_serves, TTL_MS + 500);
 
     assert_int_equal(epoch(), 2);
@@ -171,6 +179,8 @@ static void test_a_primary_that_is_heard_but_hears_nothing_is_replaced(void **st
     (void)state;
     running(3);
     lab_node(lab, 1)->deaf = true;
+    lab_run(lab, TTL_MS / 2 + 300);
+    assert_int_equal(lab_newest(lab, COMMAND_REVOKE)->command.epoch, 2);
     lab_until(lab, another_serves, 2 * TTL_MS);
     assert_int_not_equal(lab_primary(lab), 1);
 }
@@ -494,6 +504,8 @@ static void test_a_grantee_that_fails_is_left_out(void **state)
     lab_until(lab, another_serves, 4 * TTL_MS);
     assert_int_equal(lab_primary(lab), 3);
     assert_int_equal(lab_node(lab, 2)->noted[HA_NOTE_ACTION_FAILED], 1);
+    /* Rule 11: that it is gone says nothing of the lease before, which it never took over. */
+    assert_false(lab_cluster(lab)->last.fenced);
 }
 
 static void test_the_only_grantee_tries_again_after_a_failure(void **state)
@@ -545,10 +557,40 @@ static void test_a_promotion_that_outlives_its_daemon_is_not_taken_for_gone(void
         lab_step(lab);
     }
     lab_daemon_dies(lab, 2);
+    lab_node(lab, 2)->pg.hangs = true; /* Nobody can stop it either; its guard will. */
     lab_run(lab, 1200);
     lab_daemon_starts(lab, 2);
-    lab_run(lab, 10000);
+    lab_run(lab, 4000);
+    lab_node(lab, 2)->pg.hangs = false;
+    lab_daemon_dies(lab, 2);
+    lab_daemon_starts(lab, 2);
     lab_until(lab, lab_all_is_well, 10000);
+    assert_int_not_equal(lab_primary(lab), 2);
+}
+
+/* Rule 19. */
+static void test_a_daemon_that_applies_its_log_anew_does_nothing_about_old_entries(void **state)
+{
+    struct lab_node *node;
+
+    (void)state;
+    running(3);
+    lab_power_off(lab, 1);
+    lab_until(lab, another_serves, 2 * TTL_MS);
+    lab_power_on(lab, 1);
+    lab_until(lab, lab_all_is_well, 10000);
+    node = lab_node(lab, lab_primary(lab) == 2 ? 3 : 2);
+    memset(node->noted, 0, sizeof node->noted);
+    node->applies_slowly = true;
+    lab_daemon_dies(lab, node->id);
+    lab_daemon_starts(lab, node->id);
+    for (uint32_t i = 0; i < 100; i++) {
+        lab_step(lab);
+        assert_true(node->pg.facts.conninfo_set);
+    }
+    assert_int_equal(node->applied_count, lab->log_count);
+    assert_int_equal(node->noted[HA_NOTE_PLEDGED], 0);
+    assert_true(lab_all_is_well(lab));
 }
 
 #define TEST(name) cmocka_unit_test(name)
@@ -586,6 +628,7 @@ int main(void)
         TEST(test_the_only_grantee_tries_again_after_a_failure),
         TEST(test_a_grantee_whose_promotion_hangs_gives_up_in_time),
         TEST(test_a_promotion_that_outlives_its_daemon_is_not_taken_for_gone),
+        TEST(test_a_daemon_that_applies_its_log_anew_does_nothing_about_old_entries),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
