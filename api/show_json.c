@@ -370,20 +370,26 @@ char *show_history(const struct show *show)
 {
     const struct cluster *cluster = show->view->cluster;
     json_t *root = new_array();
+    uint32_t timeline =
+        0; /* That was left: what the standby that was chosen knew of it may be old. */
 
     for (uint32_t i = 0; i < cluster->history_count; i++) {
         const struct cluster_grant *grant = &cluster->history[i];
+        const uint32_t before = timeline != 0 ? timeline : grant->start.timeline;
         char stamp[STAMP_SIZE];
         json_t *entry;
 
+        if (!grant->served) {
+            continue;
+        }
+        timeline = grant->served_at.timeline;
         /* A restart in place goes on on its timeline; the first grant had none before it. */
-        if (!grant->served || grant->start.timeline == 0 ||
-            grant->start.timeline == grant->served_at.timeline) {
+        if (before == 0 || before == timeline) {
             continue;
         }
         stamp_print(grant->wall_ms, 'T', stamp);
         entry = new_array();
-        append(entry, integer(grant->start.timeline));
+        append(entry, integer(before));
         append(entry, integer(grant->start.lsn));
         append(entry, string(grant->reason));
         append(entry, string(stamp));

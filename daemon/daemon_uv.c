@@ -19,6 +19,7 @@
 #include "base/time.h"
 #include "conf/tree_json.h"
 #include "daemon/daemon_impl_uv.h"
+#include "daemon/limit_sys.h"
 #include "daemon/notify_sys.h"
 #include "raft/store_lmdb.h"
 
@@ -340,6 +341,7 @@ int daemon_main(const char *conf_path, char *const argv[])
 
     ASSERT(daemon != NULL);
     (void)signal(SIGPIPE, SIG_IGN);
+    limit_raise_files();
     daemon->conf_path = conf_path;
     rc = uv_loop_init(&daemon->loop);
     ASSERT(rc == 0);

@@ -289,7 +289,6 @@ static void step_until_quiet(struct daemon *daemon)
 
         if (consensus_view(daemon, &view)) {
             daemon->ha_raft = view;
-            daemon->again = false;
             step(daemon, (struct ha_event){.kind = HA_EVENT_RAFT, .raft = &daemon->ha_raft});
         } else if (daemon->again) {
             daemon->again = false;

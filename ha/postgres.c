@@ -45,6 +45,12 @@ static void fail(struct ha *ha, const struct pg_action_done *done)
     ha->failed_kind = done->kind;
     ha->retry_ms = ha->now_ms + wait_ms;
     text_copy_cut(ha->why_failed, sizeof ha->why_failed, done->text);
+    if (ha->restart_wanted &&
+        (done->kind == PG_ACTION_START_STANDBY || done->kind == PG_ACTION_START_PRIMARY)) {
+        ha->restart_wanted = false;
+        asks_reply(ha, ha->restart_reply, 503, "restart failed");
+        ha->restart_reply = 0;
+    }
     ha_note(
         ha, HA_NOTE_ACTION_FAILED, ha->action.epoch, ha->action.upstream.node, "%s: %s",
         pg_action_name(done->kind), done->text);
