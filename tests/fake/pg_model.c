@@ -69,6 +69,11 @@ bool pg_model_contains(const struct pg_model *model, uint64_t at, uint64_t id)
     return at < model->wal.count && model->wal.records[at].id == id;
 }
 
+bool pg_model_same_history(const struct pg_model *a, const struct pg_model *b)
+{
+    return common_count(&a->wal, &b->wal) == time_min(a->wal.count, b->wal.count);
+}
+
 static uint64_t write_record(struct pg_model *model, uint32_t timeline)
 {
     const uint64_t id = model->ops->new_id(model->owner);
@@ -278,11 +283,12 @@ static enum guard_refusal guard_feed(struct pg_model *model, struct deadline_eve
     }
     if (update.kill && model->server != PG_MODEL_GONE) {
         if (model->kill_due_ms == 0) {
-            /* Past the end, after a suspend, its timer comes before anybody's next instruction. */
-            model->kill_due_ms =
-                model->now_ms >= model->guard.armed.end_ms && model->guard.armed_epoch != 0
-                    ? model->now_ms
-                    : model->now_ms + span(model, model->weather->kill_ms);
+            /* After a suspend there may be no time left: at the end the guard's timer comes before
+             * anybody's next instruction. */
+            model->kill_due_ms = time_min(
+                model->now_ms + span(model, model->weather->kill_ms),
+                model->guard.armed_epoch != 0 ? time_max(model->guard.armed.end_ms, model->now_ms)
+                                              : TIME_NEVER);
             trace(model, "guard: kills");
         }
         (void)guard_feed(
@@ -994,6 +1000,9 @@ static void step_rewind(struct pg_model *model)
 
     if (model->server != PG_MODEL_GONE || from == NULL ||
         (model->step == 0 && model->data != PG_DATA_VALID)) {
+        if (model->step > 0) {
+            become_partial(model); /* Halfway through. */
+        }
         fail(model, "cannot rewind");
         return;
     }

@@ -191,6 +191,8 @@ bool pg_model_has_writable_process(const struct pg_model *model);
 /* Writes a record; the id of it, 0 if there is no server to take it. */
 uint64_t pg_model_commit(struct pg_model *model);
 bool pg_model_contains(const struct pg_model *model, uint64_t at, uint64_t id);
+/* One WAL is the beginning of the other. */
+bool pg_model_same_history(const struct pg_model *a, const struct pg_model *b);
 uint32_t pg_model_timeline(const struct pg_model *model);
 
 /* Faults. */

@@ -8,6 +8,8 @@
 #include "base/time.h"
 #include "tests/sim/world.h"
 
+#define ROUNDING_US 20 /* Of clocks turned into true time. */
+
 static bool is_voter(const struct raft_config *config, uint64_t id)
 {
     const struct raft_member *member = raft_config_find(config, id);
@@ -277,7 +279,8 @@ void check_lease(struct sim_node *node, uint64_t deadline_ms)
         const struct sim_round *round = &node->rounds[i];
 
         if (round->start_id == node->ha->holder.start_id && round->number != 0 &&
-            end_us <= round->sent_us + round->ttl_ms * 1000 && has_quorum(node, round)) {
+            end_us <= round->sent_us + round->ttl_ms * 1000 + ROUNDING_US &&
+            has_quorum(node, round)) {
             return;
         }
     }

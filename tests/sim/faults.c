@@ -524,8 +524,8 @@ static void make_well(struct sim_node *node)
     node->disk_fails = false;
     node->disk_stuck_us = node->disk_slow_us = 0;
     node->power_us = time_min(node->power_us, world->now_us + SECOND);
-    node->start_us = time_min(
-        node->start_us, time_max(world->now_us + 2 * SECOND, world->removal_us));
+    node->start_us =
+        time_min(node->start_us, time_max(world->now_us + 2 * SECOND, world->removal_us));
     if (node->suspended_us != 0) {
         node->suspended_us = world->now_us + 1;
     }

@@ -528,7 +528,6 @@ void node_ha_event(struct sim_node *node, struct ha_event event)
 
         if (view_raft(node, &view)) {
             node->ha_raft = view;
-            node->again = false;
             step(node, (struct ha_event){.kind = HA_EVENT_RAFT, .raft = &node->ha_raft});
         } else if (node->again) {
             node->again = false;
@@ -638,6 +637,10 @@ static void on_diverged(void *owner, uint64_t upstream)
 {
     struct sim_node *node = owner;
 
+    /* A server whose daemon is down, or has not yet found its way, follows what it followed. */
+    if (!node->up || node->ha->followed_epoch != ha_cluster(node->ha)->epoch) {
+        return;
+    }
     sim_fail(
         node->world, node, "streams from %s although its own WAL is not part of that one's",
         sim_find(node->world, upstream)->name);
