@@ -13,7 +13,8 @@
 #define PLEDGE_GRACE_MS      100 /* For the rest, when a majority has pledged. */
 #define WAIT_NEARLY_OVER_MS  20
 #define OLD_PRIMARY_AGAIN_MS 60000
-#define CATCH_UP_MS          150  /* A standby that has not yet all of a dead primary's WAL. */
+#define CATCH_UP_MS          150 /* A standby that has not yet all of a dead primary's WAL. */
+#define END_PATIENCE_MS      2500 /* Its files are being read; where its WAL ends is not known yet. */
 #define SWITCHOVER_MS        5000 /* Then the old primary goes on. */
 #define BOOTSTRAP_WAIT_MS    3000 /* For the members that are not there yet. */
 #define FAILED_INIT_MS       60000
@@ -603,12 +604,14 @@ static void after_death(struct ha *ha, const struct ha_stopped *stopped)
     const uint64_t since_ms = time_since(ha->now_ms, ha->handover_ms);
     const bool in_place = ha->dynamic.primary_start_timeout_ms > 0;
     const uint64_t complete = find_complete(ha, stopped);
+    /* A start in place needs to know the end as well. */
+    const uint64_t patience_ms = in_place && !stopped->end_final ? END_PATIENCE_MS : CATCH_UP_MS;
 
     if (!older_is_over(ha)) {
         revoke(ha, "PostgreSQL of the grantee died before it served");
     } else if (complete != 0) {
         hand_over(ha, complete, stopped, "PostgreSQL of the primary died; a standby has all WAL");
-    } else if (since_ms < CATCH_UP_MS && (somebody_may_complete(ha) || !stopped->end_final)) {
+    } else if (since_ms < patience_ms && (somebody_may_complete(ha) || !stopped->end_final)) {
         return;
     } else if (in_place) {
         hand_over(
