@@ -464,7 +464,9 @@ static void collect(struct ha *ha)
     count_voters(ha, &voters, &pledged, &waited);
     if (pledged * 2 <= voters) {
         ha->majority_ms = 0;
-        say_no_grant(ha, "no majority of voters has pledged");
+        if (time_since(ha->now_ms, ha->phase_since_ms) >= PLEDGE_GRACE_MS) {
+            say_no_grant(ha, "no majority of voters has pledged");
+        }
         return;
     }
     if (ha->majority_ms == 0) {
