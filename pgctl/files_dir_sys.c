@@ -4,6 +4,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -119,17 +120,60 @@ enum status files_clean_copied(const struct files *files, struct err *err)
     return status;
 }
 
-/* A segment of a higher timeline makes all those before it uninteresting. */
-static void note_segment(
-    struct files_wal *wal, uint32_t timeline, uint64_t lsn, uint32_t segment_bytes)
+/*
+ * Is there WAL in the segment? One that was made beforehand is all zeroes, and one that was
+ * recycled still has the place of its old name.
+ */
+static bool has_wal(int dir_fd, const char *name, uint64_t lsn)
 {
-    const uint64_t end_lsn = lsn + segment_bytes;
+    uint64_t header[2] = {0}; /* Magic number, flags and timeline; then the page's own LSN. */
+    const int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+    const bool read_all = fd != -1 && pread(fd, header, sizeof header, 0) == sizeof header;
 
+    if (fd != -1) {
+        (void)close(fd);
+    }
+    return read_all && header[0] != 0 && header[1] == lsn;
+}
+
+/* A segment of a higher timeline makes all those before it uninteresting. */
+static void note_segment(struct files_wal *wal, uint32_t timeline, uint64_t lsn)
+{
     if (timeline > wal->timeline) {
-        *wal = (struct files_wal){timeline, lsn, end_lsn};
-    } else if (timeline == wal->timeline) {
-        wal->start_lsn = lsn < wal->start_lsn ? lsn : wal->start_lsn;
-        wal->end_lsn = end_lsn > wal->end_lsn ? end_lsn : wal->end_lsn;
+        *wal = (struct files_wal){.timeline = timeline, .start_lsn = lsn};
+    } else if (timeline == wal->timeline && lsn < wal->start_lsn) {
+        wal->start_lsn = lsn;
+    }
+}
+
+static void find_start(DIR *dir, struct wal_shape shape, struct files_wal *wal)
+{
+    const struct dirent *entry;
+
+    while ((entry = readdir(dir)) != NULL) {
+        uint32_t timeline = 0;
+        uint64_t lsn = 0;
+
+        if (wal_segment_parse(entry->d_name, shape, &timeline, &lsn) && timeline >= wal->timeline &&
+            has_wal(dirfd(dir), entry->d_name, lsn)) {
+            note_segment(wal, timeline, lsn);
+        }
+    }
+}
+
+/* Those without WAL count here: at the first of them a reader sees that WAL has ended. */
+static void find_end(DIR *dir, struct wal_shape shape, struct files_wal *wal)
+{
+    const struct dirent *entry;
+
+    while ((entry = readdir(dir)) != NULL) {
+        uint32_t timeline = 0;
+        uint64_t lsn = 0;
+
+        if (wal_segment_parse(entry->d_name, shape, &timeline, &lsn) && timeline == wal->timeline &&
+            lsn + shape.segment_bytes > wal->end_lsn) {
+            wal->end_lsn = lsn + shape.segment_bytes;
+        }
     }
 }
 
@@ -137,20 +181,14 @@ static enum status find_wal(
     const char *path, uint32_t segment_bytes, struct files_wal *wal, struct err *err)
 {
     const struct wal_shape shape = {.segment_bytes = segment_bytes};
-    const struct dirent *entry;
     DIR *dir = opendir(path);
 
     if (dir == NULL) {
         return files_sys_err(err, "open directory", path);
     }
-    while ((entry = readdir(dir)) != NULL) {
-        uint32_t timeline = 0;
-        uint64_t lsn = 0;
-
-        if (wal_segment_parse(entry->d_name, shape, &timeline, &lsn)) {
-            note_segment(wal, timeline, lsn, segment_bytes);
-        }
-    }
+    find_start(dir, shape, wal);
+    rewinddir(dir);
+    find_end(dir, shape, wal);
     (void)closedir(dir);
     return wal->timeline == 0 ? ERR(err, NOT_FOUND, "there is no WAL in \"%s\"", path) : STATUS_OK;
 }

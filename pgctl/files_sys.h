@@ -110,7 +110,10 @@ MUST_CHECK enum status files_clean_copied(const struct files *files, struct err 
 /* Creates the file PostgreSQL looks for when it is signalled to promote. */
 MUST_CHECK enum status files_make_promote(const struct files *files, struct err *err);
 
-/* The segments of the highest timeline that has any: where the first begins, the last ends. */
+/*
+ * The segments of the highest timeline that has WAL: where the first begins, and where the last
+ * one ends. The last ones may be prepared for WAL to come and have none yet.
+ */
 struct files_wal {
     uint32_t timeline;
     uint64_t start_lsn;

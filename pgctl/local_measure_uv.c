@@ -79,26 +79,37 @@ static void on_last_record(void *owner, const struct run_result *result)
     local_unhold(local);
 }
 
-static void begin_waldump(struct local *local, struct run_spec *spec, uint64_t from)
+/*
+ * From a record to the end of the last segment; further pg_waldump would wait 5 s for the next.
+ * Both segments are named, else it takes their size from any one, also one that has no WAL yet.
+ */
+static void waldump(
+    struct local *local, uint64_t from, const char *option, const struct run_events *events)
 {
-    char lsn[PG_LSN_TEXT_SIZE];
+    const struct measure *measure = &local->measure;
+    char first[WAL_SEGMENT_NAME_SIZE];
+    char last[WAL_SEGMENT_NAME_SIZE];
+    char start[PG_LSN_TEXT_SIZE];
+    struct run_spec spec;
 
-    pg_lsn_print(from, lsn);
-    local_spec(local, spec, SCAN_LIMIT_MS);
-    local_program(local, NULL, "pg_waldump", spec);
-    run_spec_arg(spec, "--path=%s/pg_wal", local->files.data_dir);
-    run_spec_arg(spec, "--timeline=%" PRIu32, local->measure.start.timeline);
-    run_spec_arg(spec, "--start=%s", lsn);
+    wal_segment_print(measure->start.timeline, from, measure->shape, first);
+    wal_segment_print(measure->start.timeline, measure->end_lsn - 1, measure->shape, last);
+    pg_lsn_print(from, start);
+    local_spec(local, &spec, SCAN_LIMIT_MS);
+    local_program(local, NULL, "pg_waldump", &spec);
+    run_spec_arg(&spec, "--path=%s/pg_wal", local->files.data_dir);
+    run_spec_arg(&spec, "--start=%s", start);
+    run_spec_arg(&spec, "%s", option);
+    run_spec_arg(&spec, "%s", first);
+    run_spec_arg(&spec, "%s", last);
+    run(local, &spec, events);
 }
 
 static void read_last_record(struct local *local, uint64_t lsn)
 {
     static const struct run_events events = {.done = on_last_record};
-    struct run_spec spec;
 
-    begin_waldump(local, &spec, lsn);
-    run_spec_arg(&spec, "--limit=1");
-    run(local, &spec, &events);
+    waldump(local, lsn, "--limit=1", &events);
 }
 
 /* --- 2. Through all of WAL. --- */
@@ -137,15 +148,9 @@ static void on_scanned(void *owner, const struct run_result *result)
 static void scan(struct local *local)
 {
     static const struct run_events events = {.done = on_scanned};
-    struct run_spec spec;
-    char end[PG_LSN_TEXT_SIZE];
 
-    begin_waldump(local, &spec, local->measure.start.lsn);
-    run_spec_arg(&spec, "--stats"); /* Instead of a line for every record. */
-    /* For a segment that is not there pg_waldump would wait 5 s. */
-    pg_lsn_print(local->measure.end_lsn, end);
-    run_spec_arg(&spec, "--end=%s", end);
-    run(local, &spec, &events);
+    /* Instead of a line for every record. */
+    waldump(local, local->measure.start.lsn, "--stats", &events);
 }
 
 static enum status work_find_timeline(struct job *job, struct err *err)
@@ -164,6 +169,7 @@ static void after_timeline(struct local *local, struct job *job)
         finish(local);
         return;
     }
+    measure->end_lsn = job->wal.end_lsn;
     if (control->state == CONTROL_STATE_SHUT_DOWN) {
         read_last_record(local, control->checkpoint_lsn);
         return;
@@ -173,7 +179,6 @@ static void after_timeline(struct local *local, struct job *job)
         measure->start =
             (struct pg_position){.timeline = job->wal.timeline, .lsn = job->wal.start_lsn};
     }
-    measure->end_lsn = job->wal.end_lsn;
     scan(local);
 }
 

@@ -1,6 +1,8 @@
 #include "pgctl/wal.h"
 
+#include <inttypes.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -45,6 +47,17 @@ bool wal_segment_parse(const char *name, struct wal_shape shape, uint32_t *timel
     }
     *lsn = ((uint64_t)high << 32) + (uint64_t)low * shape.segment_bytes;
     return true;
+}
+
+void wal_segment_print(
+    uint32_t timeline, uint64_t lsn, struct wal_shape shape, char name[WAL_SEGMENT_NAME_SIZE])
+{
+    const uint32_t low = (uint32_t)lsn;
+
+    ASSERT(shape.segment_bytes > 0);
+    (void)snprintf(
+        name, WAL_SEGMENT_NAME_SIZE, "%08" PRIX32 "%08" PRIX32 "%08" PRIX32, timeline,
+        (uint32_t)(lsn >> 32), low / shape.segment_bytes);
 }
 
 static uint32_t page_header_bytes(uint64_t page_lsn, struct wal_shape shape)

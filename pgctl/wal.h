@@ -22,6 +22,12 @@ struct wal_shape {
 MUST_CHECK bool wal_segment_parse(
     const char *name, struct wal_shape shape, uint32_t *timeline, uint64_t *lsn);
 
+#define WAL_SEGMENT_NAME_SIZE 25
+
+/* The name of the segment that has `lsn`. */
+void wal_segment_print(
+    uint32_t timeline, uint64_t lsn, struct wal_shape shape, char name[WAL_SEGMENT_NAME_SIZE]);
+
 /*
  * The LSN behind a record that begins at `lsn` and is `total_bytes` long: across pages, each
  * of which begins with a header, and padded to 8 bytes.

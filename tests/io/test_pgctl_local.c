@@ -22,6 +22,7 @@
 #include "base/time.h"
 #include "conf/load_sys.h"
 #include "pgctl/run_uv.h"
+#include "pgctl/wal.h"
 #include "tests/lib/postgres.h"
 #include "tests/lib/query.h"
 #include "tests/lib/test.h"
@@ -882,11 +883,32 @@ static void test_a_standby_is_not_started_writable(void **state)
     assert_int_equal(run_action(a, &action), PG_RESULT_REFUSED);
 }
 
+/* What a standby leaves that is killed before it has written to a segment it has made. */
+static void make_empty_segments(const struct node_under_test *node, uint32_t timeline)
+{
+    static const struct wal_shape shape = {.segment_bytes = 16777216, .page_bytes = 8192};
+    static const char zeroes[16384];
+
+    for (uint64_t i = 1; i <= 40; i++) {
+        char name[WAL_SEGMENT_NAME_SIZE];
+        char dir[TEST_PATH_SIZE];
+        char path[TEST_PATH_SIZE];
+        struct err err;
+
+        wal_segment_print(timeline, (UINT64_C(64) + i) << 24, shape, name);
+        test_path(dir, node->data, "pg_wal");
+        test_path(path, dir, name);
+        test_ok(file_replace(path, zeroes, sizeof zeroes, 0644, &err), &err);
+    }
+}
+
 static void test_wal_that_ends_with_its_segment_is_measured(void **state)
 {
     uint64_t lsn;
 
     (void)state;
+    /* Nor is it searched for, or its shape, in segments that have none. */
+    make_empty_segments(b, 250);
     sql(b, "CHECKPOINT", NULL, 0);
     sql(b, "INSERT INTO t VALUES (1)", NULL, 0);
     sql(b, "SELECT pg_switch_wal()", NULL, 0);
@@ -895,6 +917,7 @@ static void test_wal_that_ends_with_its_segment_is_measured(void **state)
     assert_true(b->facts.wal_end.lsn >= lsn);
     /* The background writer may have logged its snapshot behind it, but not much more. */
     assert_true(b->facts.wal_end.lsn < lsn + 8192);
+    assert_true(b->facts.wal_end.timeline < 250);
     assert_false(b->facts.crashed);
 }
 

@@ -18,6 +18,20 @@ static void test_segment_names_are_places(void **state)
     assert_int_equal(lsn, UINT64_C(0x2FF000000));
 }
 
+static void test_a_place_has_the_name_of_its_segment(void **state)
+{
+    static const struct wal_shape largest = {.segment_bytes = 1073741824, .page_bytes = 8192};
+    char name[WAL_SEGMENT_NAME_SIZE];
+
+    (void)state;
+    wal_segment_print(1, 0x1511A88, usual, name);
+    assert_string_equal(name, "000000010000000000000001");
+    wal_segment_print(10, UINT64_C(0x2FF000000), usual, name);
+    assert_string_equal(name, "0000000A00000002000000FF");
+    wal_segment_print(UINT32_MAX, UINT64_MAX, largest, name);
+    assert_string_equal(name, "FFFFFFFFFFFFFFFF00000003");
+}
+
 static void test_other_names_are_no_segments(void **state)
 {
     static const char *const names[] = {
@@ -140,6 +154,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_segment_names_are_places),
+        cmocka_unit_test(test_a_place_has_the_name_of_its_segment),
         cmocka_unit_test(test_other_names_are_no_segments),
         cmocka_unit_test(test_a_record_ends_behind_its_bytes_and_the_headers_between),
         cmocka_unit_test(test_a_line_of_pg_waldump_is_a_record),
