@@ -62,7 +62,7 @@ FORMATTED := $(wildcard $(foreach f,$(FOLDERS) tests/unit tests/io tests/lib tes
 # --- Flags. The compiler and pkg-config are asked only when something is to be compiled, so ---
 # --- that `make deps` works on a machine that has neither. ---
 
-NO_BUILD := help deps check demo demo-stop clean fmt fmt-check includes install e2e
+NO_BUILD := help deps check demo demo-stop bench clean fmt fmt-check includes install e2e
 ifneq ($(filter-out $(NO_BUILD),$(or $(MAKECMDGOALS),all)),)
 FLAGS := $(OUT)/flags-$(notdir $(CC)).mk
 include $(FLAGS)
@@ -111,7 +111,7 @@ ALL_LDFLAGS = -pthread -Wl,--as-needed $(CFLAGS_$(MODE)) $(LDFLAGS_$(MODE)) $(CF
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all build-all deps unit io sim e2e check demo demo-stop docs fmt fmt-check includes \
+.PHONY: all build-all deps unit io sim e2e check demo demo-stop bench docs fmt fmt-check includes \
 	purity tidy clean install help
 
 # The programs: pgbaton, pgbaton-guard, pgbatonctl.
@@ -155,6 +155,13 @@ demo:
 # End what `make demo` began.
 demo-stop:
 	@tests/demo.sh stop
+
+# Write gaps and costs, into docs/measurements.md: make bench BENCH="--runs 3 --with-patroni".
+bench:
+	@$(MAKE) --no-print-directory deps
+	@tests/install-packages.sh packages-bench.txt
+	@$(MAKE) --no-print-directory MODE=release OUT=build/release all
+	@PGBATON_BUILD=$(abspath build/release) timeout -k 60 3000 $(PYTHON) -B tests/bench/bench.py $(BENCH)
 
 # Write conf/pgbaton.yaml anew from the list of keys.
 docs: $(OUT)/tests/io/test_conf_load_sys
