@@ -39,7 +39,8 @@ void action_start(struct ha *ha, struct pg_action action, const char *why)
 
 static void fail(struct ha *ha, const struct pg_action_done *done)
 {
-    const uint64_t wait_ms = time_min(RETRY_FIRST_MS << time_min(ha->failures, 5), RETRY_MOST_MS);
+    const uint64_t wait_ms =
+        time_min((uint64_t)RETRY_FIRST_MS << time_min(ha->failures, 5), RETRY_MOST_MS);
 
     ha->failures = ha->failed_kind == done->kind ? ha->failures + 1 : 1;
     ha->failed_kind = done->kind;

@@ -150,7 +150,7 @@ static void set_cluster(struct api_node *node)
         .epoch = 1,
         .node = API_NODE_N1,
         .served = true,
-        .served_at = {.timeline = 1, .lsn = 0x1000100},
+        .served_at = {.timeline = 2, .lsn = 0x1000100},
         .wall_ms = WALL_MS - 7200000,
         .name = "n1",
         .reason = "initialised",

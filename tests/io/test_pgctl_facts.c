@@ -290,7 +290,7 @@ static void test_a_change_that_needs_a_restart_is_told_with_old_and_new_value(vo
 
 /* --- On rows made up here, in the order of the query's columns --- */
 
-#define COLUMNS 22
+#define COLUMNS 23
 
 static const char *const standby_row[COLUMNS] = {
     "t",
@@ -299,6 +299,7 @@ static const char *const standby_row[COLUMNS] = {
     "0/3000000",
     "1700000000123",
     "t",
+    "f",
     "7",
     "4711",
     "streaming",
@@ -358,16 +359,17 @@ static void test_a_cell_that_makes_no_sense_changes_nothing(void **state)
         {4,  "-1"                  },
         {4,  "99999999999999999999"},
         {5,  NULL                  },
-        {6,  "0"                   },
-        {6,  "4294967296"          },
-        {6,  ""                    },
-        {6,  "7a"                  },
-        {7,  "-4711"               },
-        {9,  "120018"              },
-        {9,  "15.18"               },
-        {10, "soon"                },
-        {11, "0"                   },
-        {12, "yes"                 },
+        {6,  "maybe"               },
+        {7,  "0"                   },
+        {7,  "4294967296"          },
+        {7,  ""                    },
+        {7,  "7a"                  },
+        {8,  "-4711"               },
+        {10, "120018"              },
+        {10, "15.18"               },
+        {11, "soon"                },
+        {12, "0"                   },
+        {13, "yes"                 },
     };
 
     (void)state;
@@ -427,10 +429,10 @@ static void test_as_many_replicas_as_there_is_room_for_are_read(void **state)
 
         memcpy(row, standby_row, sizeof standby_row);
         (void)snprintf(names[i], sizeof names[i], "n%u", i);
-        row[14] = names[i];
-        row[16] = "10.0.0.1";
-        row[19] = "2";
-        row[20] = "1/0";
+        row[15] = names[i];
+        row[17] = "10.0.0.1";
+        row[20] = "2";
+        row[21] = "1/0";
     }
     test_ok(facts_pq_read(&memory, &result, &facts, &err), &err);
     assert_int_equal(facts.replica_count, PG_REPLICAS_MAX);
@@ -441,7 +443,7 @@ static void test_as_many_replicas_as_there_is_room_for_are_read(void **state)
     assert_int_equal(facts.replicas[15].flush_lsn, UINT64_C(1) << 32);
     assert_int_equal(facts.replicas[15].replay_lsn, 0);
     /* A bad cell is found in a later row, too. */
-    cells[5 * COLUMNS + 20] = "1";
+    cells[5 * COLUMNS + 21] = "1";
     assert_int_equal(facts_pq_read(&memory, &result, &facts, &err), STATUS_INVALID);
 }
 
@@ -458,12 +460,12 @@ static void test_a_reason_that_is_too_long_is_left_out_whole(void **state)
     memset(reason, 'x', sizeof reason - 1);
     reason[sizeof reason - 1] = '\0';
     memcpy(cells, standby_row, sizeof cells);
-    cells[13] = reason;
+    cells[14] = reason;
     test_ok(facts_pq_read(&memory, &result, &facts, &err), &err);
     assert_true(facts.pending_restart);
     assert_string_equal(facts.pending_restart_reason, "{}");
     /* Null: not looked at this time. */
-    cells[13] = NULL;
+    cells[14] = NULL;
     test_ok(facts_pq_read(&memory, &result, &facts, &err), &err);
     assert_true(facts.pending_restart);
 }

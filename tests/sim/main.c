@@ -26,6 +26,7 @@ struct options {
     bool verbose;
     bool coverage;
     bool quiet;
+    bool first; /* End with the first failure. */
 };
 
 static void run_seed(uint64_t seed)
@@ -98,11 +99,11 @@ static uint64_t run_all(const struct options *options, uint64_t *failures)
     uint64_t *running = calloc(options->jobs, sizeof *running);
     pid_t *pids = calloc(options->jobs, sizeof *pids);
     uint64_t next = 0;
-    uint64_t done = 0;
+    uint32_t active = 0;
     uint64_t failed = 0;
 
     ASSERT(running != NULL && pids != NULL);
-    while (done < options->runs) {
+    while (active > 0 || next < options->runs) {
         int status = 0;
         pid_t ended;
 
@@ -110,15 +111,17 @@ static uint64_t run_all(const struct options *options, uint64_t *failures)
             if (pids[i] == 0) {
                 running[i] = options->seed + next++;
                 pids[i] = start(running[i], TRACE_OFF);
+                active++;
             }
         }
         ended = wait(&status);
         for (uint32_t i = 0; i < options->jobs; i++) {
             if (ended > 0 && pids[i] == ended) {
                 pids[i] = 0;
-                done++;
+                active--;
                 if (!succeeded(status)) {
                     failures[failed++] = running[i];
+                    next = options->first ? options->runs : next;
                 }
             }
         }
@@ -150,6 +153,7 @@ static void show_failures(const struct options *options, uint64_t *failures, uin
 static void read_options(int argc, char **argv, struct options *options)
 {
     static const struct option known[] = {
+        {"first",    no_argument,       NULL, 'f'},
         {"seed",     required_argument, NULL, 's'},
         {"runs",     required_argument, NULL, 'r'},
         {"jobs",     required_argument, NULL, 'j'},
@@ -181,10 +185,14 @@ static void read_options(int argc, char **argv, struct options *options)
         case 'q':
             options->quiet = true;
             break;
+        case 'f':
+            options->first = true;
+            break;
         default:
             (void)fprintf(
                 stderr,
-                "usage: %s --seed=N --runs=N [--jobs=N] [--verbose] [--coverage] [--quiet]\n",
+                "usage: %s --seed=N --runs=N [--jobs=N] [--verbose] [--coverage] [--quiet] "
+                "[--first]\n",
                 argv[0]);
             exit(2);
         }
