@@ -201,12 +201,12 @@ static void report_stopped(struct ha *ha)
     const struct cluster_grant *last = &ha->cluster.last;
     const struct pg_facts *facts = &ha->facts;
     struct ha_stopped *stopped = &ha->stopped;
-    /* Between GRANT and the start that it allows, nothing of this epoch has run yet. */
-    const bool was_started = last->served || ha->ready_epoch == last->epoch ||
-                             ha->failed_epoch == last->epoch ||
-                             ha->cluster.phase == CLUSTER_REVOKED;
+    /* Rule 14: while its own log, on its disk, does not hold that this epoch served or was revoked,
+     * this node may start it again, after a power cut say, and must not have said "gone". */
+    const bool is_over = (last->served || ha->cluster.phase == CLUSTER_REVOKED) &&
+                         ha->phase_index <= ha->durable_index;
 
-    if (last->node != ha->self || last->epoch == 0 || !was_started || !writable_is_gone(facts) ||
+    if (last->node != ha->self || last->epoch == 0 || !is_over || !writable_is_gone(facts) ||
         ha->action.kind == PG_ACTION_PROMOTE || ha->action.kind == PG_ACTION_START_PRIMARY) {
         return;
     }
