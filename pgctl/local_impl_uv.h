@@ -95,6 +95,16 @@ struct measure {
     uint64_t end_lsn; /* Of the last segment. */
 };
 
+/* A stop that is under way; see local_stop_uv.c. */
+struct stop {
+    enum guard_stop_mode mode; /* As asked of the guard last. */
+    enum control_state state;  /* As the control file had it last. */
+    uint64_t began_ms;
+    uint64_t pressed_ms; /* When it was made harder last. */
+    uint64_t moved_ms;   /* When `state` or `progress` changed last. */
+    uint32_t progress;   /* A hash of how far WAL senders and archiver are. */
+};
+
 struct callback_run {
     struct local *local;
     struct run *run;
@@ -178,6 +188,7 @@ struct local {
     struct pg_action action;
     bool stop_waits; /* The current action is being cancelled for `next_stop`. */
     struct pg_action next_stop;
+    struct stop stop;
     uint64_t generation;   /* From 1. */
     struct job *job_first; /* The one that runs, and those that wait behind it. */
     struct job *job_last;

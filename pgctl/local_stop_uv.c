@@ -1,10 +1,13 @@
 /*
  * Stopping, and the checkpoint before it.
  *
- * A fast stop ends when the last WAL sender has sent the shutdown checkpoint, which one that
- * hangs may never do: meanwhile the control file says already that it is shut down, so it is
- * read again and again and shown in the facts. Whoever asked decides how long to wait.
+ * A fast stop ends when the archiver is done and the last WAL sender has sent the shutdown
+ * checkpoint, which one that hangs may never do. Meanwhile the control file, read again and again,
+ * says already that it is shut down: nothing more is written then, and who does not move any more
+ * is cut off. One that hangs with its buffers full even keeps that checkpoint from being begun,
+ * and is ended before. Whoever still sends is waited for: its standby is to get all there is.
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,8 +17,13 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "pgctl/local_impl_uv.h"
+#include "pgctl/proc_sys.h"
 
-#define CONTROL_EVERY_MS 200
+#define LOOK_EVERY_MS 200
+#define STUCK_MS      1000 /* What has not moved for so long will not. */
+/* One file may take the archive that long; what is cut off is archived by the next start at best,
+ * and after a failover by nobody. */
+#define STUCK_ARCHIVER_MS 5000
 
 /* --- 4. The end of WAL. --- */
 
@@ -38,7 +46,124 @@ static void measure_end(struct local *local)
     measure_start(local);
 }
 
-/* --- 3. Waiting. --- */
+/* --- 3. Waiting, and pressing on. --- */
+
+static bool is_shut_down(const struct local *local)
+{
+    return local->stop.state == CONTROL_STATE_SHUT_DOWN ||
+           local->stop.state == CONTROL_STATE_SHUT_DOWN_IN_RECOVERY;
+}
+
+static void hash_title(void *context, pid_t pid, const char *title)
+{
+    uint32_t *hash = context;
+
+    (void)pid;
+    for (const char *byte = title; *byte != '\0'; byte++) {
+        *hash = *hash * 31 + (unsigned char)*byte;
+    }
+}
+
+/*
+ * Processes that may hold up the end say in their titles how far they are; what they have sent
+ * last the kernel still has.
+ */
+static void note_movement(struct local *local)
+{
+    const pid_t server = (pid_t)local->status.server_pid;
+    uint32_t progress = proc_hash_unsent(server, local->pg.listen.port);
+
+    proc_each_child(server, "walsender", hash_title, &progress);
+    proc_each_child(server, "archiver", hash_title, &progress);
+    if (progress != local->stop.progress) {
+        local->stop.progress = progress;
+        local->stop.moved_ms = clock_boot_ms();
+    }
+}
+
+/* "... walsender repl 10.0.0.2(4711) streaming 0/3000060" */
+static void end_if_behind(void *context, pid_t pid, const char *title)
+{
+    const struct local *local = context;
+    const char *at = strstr(title, " streaming ");
+    uint64_t lsn = 0;
+
+    if (at != NULL && pg_lsn_parse(at + strlen(" streaming "), &lsn) &&
+        lsn < local->facts.position.lsn) {
+        log_warning("a WAL sender hangs and is ended, pid=%ld: %s", (long)pid, at + 1);
+        (void)proc_signal(pid, SIGTERM);
+    }
+}
+
+/*
+ * One whose receiver takes nothing in keeps the shutdown checkpoint from being begun. Those that
+ * have sent all we know of are to send that checkpoint, and are left alone.
+ */
+static void end_hung_senders(struct local *local)
+{
+    if (!is_shut_down(local) && time_since(clock_boot_ms(), local->stop.moved_ms) >= STUCK_MS) {
+        proc_each_child((pid_t)local->status.server_pid, "walsender", end_if_behind, local);
+        local->stop.moved_ms = clock_boot_ms();
+    }
+}
+
+static bool is_stuck(const struct local *local)
+{
+    const uint64_t still_ms = time_since(clock_boot_ms(), local->stop.moved_ms);
+    const pid_t archiver = proc_find_child((pid_t)local->status.server_pid, "archiver", NULL);
+    const bool archives = archiver != 0 && proc_has_children(archiver);
+
+    return is_shut_down(local) && still_ms >= (archives ? STUCK_ARCHIVER_MS : STUCK_MS);
+}
+
+/* Sessions that do not end, a checkpointer that hangs: the settings say how long to bear it. */
+static bool is_overdue(const struct local *local)
+{
+    const int64_t limit_ms = local->dynamic.primary_stop_timeout_ms;
+    const bool has_begun = is_shut_down(local) || local->stop.state == CONTROL_STATE_SHUTTING_DOWN;
+
+    return limit_ms > 0 && local->role == PGPARAMS_ROLE_PRIMARY && !has_begun &&
+           time_since(clock_boot_ms(), local->stop.began_ms) >= (uint64_t)limit_ms;
+}
+
+/* Whether a fast stop is to be made a harder one now. */
+static bool wants_pressing(struct local *local)
+{
+    struct stop *stop = &local->stop;
+
+    /* Before a start is through the control file says what it said before that start. */
+    if (local->action.stop != PG_STOP_FAST || !local->was_up) {
+        return false;
+    }
+    if (stop->mode == GUARD_STOP_FAST && is_stuck(local)) {
+        log_warning("PostgreSQL is shut down, but what it sends or archives hangs: cut off");
+        stop->mode = GUARD_STOP_IMMEDIATE;
+    } else if (stop->mode == GUARD_STOP_FAST && is_overdue(local)) {
+        log_warning(
+            "PostgreSQL has not begun to shut down within primary_stop_timeout: stopped at once");
+        stop->mode = GUARD_STOP_IMMEDIATE;
+    } else if (
+        stop->mode == GUARD_STOP_IMMEDIATE &&
+        time_since(clock_boot_ms(), stop->pressed_ms) >= STUCK_MS) {
+        log_warning("PostgreSQL does not end: killed");
+        stop->mode = GUARD_STOP_KILL;
+    } else {
+        return false;
+    }
+    stop->pressed_ms = clock_boot_ms();
+    return true;
+}
+
+/* The control file was read since the stop began. */
+static void note_state(struct local *local)
+{
+    if (local->control_known && local->control.state != local->stop.state) {
+        local->stop.state = local->control.state;
+        local->stop.moved_ms = clock_boot_ms();
+    }
+}
+
+static void on_stopping(struct local *local, const struct guard_refused *refused);
 
 static void wait_until_gone(struct local *local)
 {
@@ -46,9 +171,16 @@ static void wait_until_gone(struct local *local)
         measure_end(local);
         return;
     }
-    if (time_since(clock_boot_ms(), local->step_ms) >= CONTROL_EVERY_MS) {
+    if (time_since(clock_boot_ms(), local->step_ms) >= LOOK_EVERY_MS) {
         local->step_ms = clock_boot_ms();
+        local->measured = note_state;
         measure_start(local);
+        note_movement(local);
+        end_hung_senders(local);
+        if (wants_pressing(local)) {
+            step_guard(local, guard_client_stop(&local->guard, local->stop.mode), on_stopping);
+            return;
+        }
     }
     (void)guard_client_query(&local->guard); /* Counts the processes again. */
     step_poll(local, LOCAL_POLL_MS, wait_until_gone);
@@ -85,10 +217,14 @@ static enum guard_stop_mode guard_mode(enum pg_stop stop)
 static void ask_guard(struct local *local)
 {
     local->stop_asked = true;
+    local->stop = (struct stop){
+        .mode = guard_mode(local->action.stop),
+        .began_ms = clock_boot_ms(),
+        .moved_ms = clock_boot_ms(),
+    };
     local->facts.run = PG_RUN_STOPPING;
     local_flush(local);
-    step_guard(
-        local, guard_client_stop(&local->guard, guard_mode(local->action.stop)), on_stopping);
+    step_guard(local, guard_client_stop(&local->guard, local->stop.mode), on_stopping);
 }
 
 /* --- 1. Before: checkpoint, script. --- */

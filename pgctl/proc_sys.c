@@ -14,7 +14,8 @@
 #include "base/file_sys.h"
 #include "base/text.h"
 
-#define CHILDREN_LIMIT_BYTES ((size_t)256 * 1024)
+#define CHILDREN_LIMIT_BYTES    ((size_t)256 * 1024)
+#define CONNECTIONS_LIMIT_BYTES ((size_t)4 * 1024 * 1024)
 
 /* The kernel's list of children, blank between pids; the caller frees it. NULL: no process. */
 static char *read_children(pid_t pid)
@@ -66,32 +67,87 @@ static bool is_kind(const char *title, const char *kind)
     return false;
 }
 
+/* The next child of that kind in the list, which is moved on behind it; 0: there is none. */
+static pid_t next_of_kind(const char **list, const char *kind, char title[PROC_TITLE_SIZE])
+{
+    while (**list != '\0') {
+        char *rest;
+        const long pid = strtol(*list, &rest, 10);
+
+        if (rest == *list) {
+            break;
+        }
+        *list = rest + strspn(rest, " ");
+        if (read_title((pid_t)pid, title) && is_kind(title, kind)) {
+            return (pid_t)pid;
+        }
+    }
+    return 0;
+}
+
 pid_t proc_find_child(pid_t parent, const char *kind, char title[PROC_TITLE_SIZE])
 {
     char *list = read_children(parent);
+    const char *at = list;
     char own_title[PROC_TITLE_SIZE];
-    pid_t found = 0;
+    const pid_t found = list == NULL ? 0 : next_of_kind(&at, kind, own_title);
 
-    if (list == NULL) {
-        return 0;
-    }
-    for (char *at = list; found == 0 && *at != '\0';) {
-        char *rest;
-        const long pid = strtol(at, &rest, 10);
-
-        if (rest == at) {
-            break;
-        }
-        if (read_title((pid_t)pid, own_title) && is_kind(own_title, kind)) {
-            found = (pid_t)pid;
-        }
-        at = rest + strspn(rest, " ");
-    }
     free(list);
     if (title != NULL) {
         text_copy_cut(title, PROC_TITLE_SIZE, found != 0 ? own_title : "");
     }
     return found;
+}
+
+void proc_each_child(pid_t parent, const char *kind, proc_visit *visit, void *context)
+{
+    char *list = read_children(parent);
+    const char *at = list;
+    char title[PROC_TITLE_SIZE];
+    pid_t pid;
+
+    while (list != NULL && (pid = next_of_kind(&at, kind, title)) != 0) {
+        visit(context, pid, title);
+    }
+    free(list);
+}
+
+/* Adds the lines of one of the kernel's lists of connections. */
+static void hash_unsent(const char *list, uint16_t port, uint32_t *hash)
+{
+    for (const char *line = list; line != NULL; line = strchr(line, '\n')) {
+        unsigned local_port;
+        unsigned remote_port;
+        unsigned unsent;
+
+        line += *line == '\n';
+        /* "0: 0100007F:1538 0100007F:A2C4 01 0000A2F0:00000000 ...": addresses, state, bytes. */
+        if (sscanf(
+                line, " %*u: %*[0-9A-F]:%x %*[0-9A-F]:%x %*x %x:", &local_port, &remote_port,
+                &unsent) == 3 &&
+            local_port == port && remote_port != 0 && unsent != 0) {
+            *hash = (*hash * 31 + remote_port) * 31 + unsent;
+        }
+    }
+}
+
+uint32_t proc_hash_unsent(pid_t pid, uint16_t port)
+{
+    static const char *const names[] = {"tcp", "tcp6"};
+    uint32_t hash = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        char path[64];
+        char *list = NULL;
+        struct err err;
+
+        (void)snprintf(path, sizeof path, "/proc/%ld/net/%s", (long)pid, names[i]);
+        if (file_read_alloc(path, CONNECTIONS_LIMIT_BYTES, &list, NULL, &err) == STATUS_OK) {
+            hash_unsent(list, port, &hash);
+        }
+        free(list);
+    }
+    return hash;
 }
 
 bool proc_has_children(pid_t pid)

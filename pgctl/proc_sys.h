@@ -19,6 +19,10 @@
  */
 pid_t proc_find_child(pid_t parent, const char *kind, char title[PROC_TITLE_SIZE]);
 
+/* Calls `visit` for every child of that kind. */
+typedef void proc_visit(void *context, pid_t pid, const char *title);
+void proc_each_child(pid_t parent, const char *kind, proc_visit *visit, void *context);
+
 /*
  * Kills every process that runs `program` with `dir`, a real path, for its working directory,
  * until none is left or the time is over; false in that case. Waits: for a worker thread.
@@ -30,6 +34,12 @@ MUST_CHECK bool proc_end_all(const char *dir, const char *program, uint64_t limi
  * its parent has asked for its end, and a new server takes it for alive as long.
  */
 MUST_CHECK bool proc_wait_gone(pid_t pid, uint64_t limit_ms);
+
+/*
+ * A number that changes with what is still to be received by those who are connected to this TCP
+ * port of the process's machine; 0 if they have it all.
+ */
+uint32_t proc_hash_unsent(pid_t pid, uint16_t port);
 
 /* Whether the process has any child. */
 bool proc_has_children(pid_t pid);

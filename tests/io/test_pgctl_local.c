@@ -21,6 +21,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "conf/load_sys.h"
+#include "pgctl/proc_sys.h"
 #include "pgctl/run_uv.h"
 #include "pgctl/wal.h"
 #include "tests/lib/postgres.h"
@@ -397,6 +398,25 @@ static void start_by_hand(const struct node_under_test *node)
     assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): fixed words. */
 }
 
+static pid_t postmaster(const struct node_under_test *node)
+{
+    char path[TEST_PATH_SIZE];
+    char text[512];
+    struct err err;
+
+    test_path(path, node->data, "postmaster.pid");
+    test_ok(file_read(path, text, sizeof text, NULL, &err), &err);
+    return (pid_t)strtol(text, NULL, 10);
+}
+
+static pid_t child(const struct node_under_test *node, const char *kind)
+{
+    const pid_t pid = proc_find_child(postmaster(node), kind, NULL);
+
+    assert_true(pid > 0);
+    return pid;
+}
+
 /* --- The story. --- */
 
 static void test_an_empty_directory_is_seen_as_empty(void **state)
@@ -680,16 +700,11 @@ static void test_an_old_primary_that_stopped_in_time_needs_no_rewind(void **stat
 static void test_a_crash_is_seen_and_the_end_of_wal_found(void **state)
 {
     uint64_t lsn;
-    char path[TEST_PATH_SIZE];
-    char text[512];
-    struct err err;
 
     (void)state;
     sql(a, "INSERT INTO t SELECT generate_series(1, 20000)", NULL, 0);
     lsn = sql_lsn(a, "SELECT pg_current_wal_flush_lsn()");
-    test_path(path, a->data, "postmaster.pid");
-    test_ok(file_read(path, text, sizeof text, NULL, &err), &err);
-    assert_int_equal(kill((pid_t)strtol(text, NULL, 10), SIGKILL), 0);
+    assert_int_equal(kill(postmaster(a), SIGKILL), 0);
     WAIT_FOR(a, a->facts.run == PG_RUN_STOPPED && a->facts.wal_end.lsn != 0);
     assert_true(a->facts.crashed);
     assert_false(a->facts.shut_down_cleanly);
@@ -873,6 +888,80 @@ static void test_a_primary_that_is_granted_again_gets_the_next_marker_and_goes_o
     assert_sql(b, "SELECT pg_postmaster_start_time()", before);
 }
 
+/* With much to send the WAL sender blocks, with little it waits for the last answer. */
+static void stop_while_the_standby_hangs(const char *query, uint64_t next_epoch)
+{
+    uint64_t lsn;
+    pid_t receiver;
+
+    do_simple(a, PG_ACTION_START_STANDBY, 0);
+    do_towards(a, PG_ACTION_FOLLOW, b);
+    WAIT_FOR(a, text_equal(a->facts.receiver_state, "streaming"));
+    receiver = child(a, "walreceiver");
+    assert_int_equal(kill(receiver, SIGSTOP), 0);
+    sql(b, query, NULL, 0);
+    lsn = sql_lsn(b, "SELECT pg_current_wal_flush_lsn()");
+    WAIT_FOR(b, b->facts.position.lsn >= lsn);
+    do_stop(b, PG_STOP_FAST);
+    assert_true(b->facts.shut_down_cleanly);
+    assert_int_equal(b->done.position.lsn, b->facts.wal_end.lsn);
+    assert_true(b->done.position.lsn > b->facts.control_end.lsn);
+    assert_true(sql_lsn(a, "SELECT pg_last_wal_receive_lsn()") < b->done.position.lsn);
+    assert_int_equal(kill(receiver, SIGCONT), 0);
+    do_stop(a, PG_STOP_FAST);
+    do_simple(b, PG_ACTION_START_PRIMARY, next_epoch);
+}
+
+static void test_a_fast_stop_does_not_wait_for_a_standby_that_hangs(void **state)
+{
+    (void)state;
+    stop_while_the_standby_hangs("INSERT INTO t VALUES (1)", 11);
+    stop_while_the_standby_hangs("INSERT INTO t SELECT generate_series(1, 200000)", 12);
+}
+
+static void test_a_fast_stop_waits_for_a_standby_that_still_receives(void **state)
+{
+    char command[128];
+    uint64_t began_ms;
+
+    (void)state;
+    do_simple(a, PG_ACTION_START_STANDBY, 0);
+    do_towards(a, PG_ACTION_FOLLOW, b);
+    WAIT_FOR(a, text_equal(a->facts.receiver_state, "streaming"));
+    /* Runs for a tenth of the time only: what there is to send takes longer than the limit. */
+    (void)snprintf(
+        command, sizeof command,
+        "while kill -STOP %ld && sleep 0.18 && kill -CONT %ld; do sleep 0.004; done 2>/dev/null &",
+        (long)child(a, "walreceiver"), (long)child(a, "walreceiver"));
+    assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): fixed words. */
+    sql(b, "INSERT INTO t SELECT generate_series(1, 2000000)", NULL, 0);
+    began_ms = clock_boot_ms();
+    do_stop(b, PG_STOP_FAST);
+    assert_true(time_since(clock_boot_ms(), began_ms) > 1500);
+    WAIT_FOR(a, a->facts.received_lsn >= b->done.position.lsn);
+    assert_true(b->facts.shut_down_cleanly);
+    do_stop(a, PG_STOP_KILL);
+}
+
+static void test_a_fast_stop_that_does_not_begin_becomes_an_immediate_one(void **state)
+{
+    struct pg_action stop = new_action(PG_ACTION_STOP);
+    uint64_t lsn;
+
+    (void)state;
+    do_simple(b, PG_ACTION_START_PRIMARY, 13);
+    local_configure(b->local, "{\"primary_stop_timeout\": 1}");
+    sql(b, "INSERT INTO t VALUES (1)", NULL, 0);
+    lsn = sql_lsn(b, "SELECT pg_current_wal_flush_lsn()");
+    assert_int_equal(kill(child(b, "checkpointer"), SIGSTOP), 0);
+    expect_ok(b, &stop);
+    assert_false(b->facts.shut_down_cleanly);
+    assert_false(b->facts.crashed);
+    assert_true(b->done.position.lsn >= lsn);
+    local_configure(b->local, "{}");
+    do_simple(b, PG_ACTION_START_PRIMARY, 14);
+}
+
 static void test_a_standby_is_not_started_writable(void **state)
 {
     struct pg_action action = new_action(PG_ACTION_START_PRIMARY);
@@ -974,6 +1063,9 @@ int main(void)
         cmocka_unit_test(test_the_guards_death_is_the_servers_and_counts_as_a_crash),
         cmocka_unit_test(test_a_primary_that_ran_before_is_taken_over_without_a_restart),
         cmocka_unit_test(test_a_primary_that_is_granted_again_gets_the_next_marker_and_goes_on),
+        cmocka_unit_test(test_a_fast_stop_does_not_wait_for_a_standby_that_hangs),
+        cmocka_unit_test(test_a_fast_stop_waits_for_a_standby_that_still_receives),
+        cmocka_unit_test(test_a_fast_stop_that_does_not_begin_becomes_an_immediate_one),
         cmocka_unit_test(test_wal_that_ends_with_its_segment_is_measured),
         cmocka_unit_test(test_a_callback_is_told_action_role_and_scope),
     };
