@@ -26,12 +26,18 @@ static int set_up(void **state)
 static void grant(
     uint64_t epoch, uint64_t node, uint64_t parent, uint64_t start_lsn, uint32_t timeline)
 {
+    const struct cluster_grant *before = cluster_grant_of(&cluster, parent);
+    const struct pg_position start = {
+        .timeline = before != NULL ? before->served_at.timeline : timeline, /* Not the new one. */
+        .lsn = start_lsn,
+    };
+
     cluster.last = (struct cluster_grant){
         .epoch = epoch,
         .node = node,
         .data_dir_id = node * 10,
         .parent = parent,
-        .start = {.timeline = timeline, .lsn = start_lsn                        },
+        .start = start,
         .served = timeline != 0,
         .served_at = {.timeline = timeline, .lsn = timeline == 0 ? 0 : start_lsn + 8},
     };
