@@ -27,6 +27,9 @@ uint64_t lease_voter_wait_until(
     for (uint32_t i = 0; i < voter->count; i++) {
         const struct lease_answer *answer = &voter->answers[i];
 
+        if (answer->node == node && answer->epoch == epoch) {
+            return 0; /* It was over once: a ttl that has grown since then was not waited for. */
+        }
         if (answer->node != node && answer->epoch < epoch) {
             until_ms = time_max(until_ms, time_add(answer->at_ms, wait_ms));
         }
