@@ -8,10 +8,13 @@ uint64_t choose_lag(const struct choose_input *input, const struct choose_candid
         return 0;
     }
     if (candidate->marker_epoch < input->last_marker) {
-        /* Behind by a whole epoch: it never got the first commit of the last primary. How much
-         * that is in bytes can be told only where both count on one line. */
-        return input->last_lsn > candidate->position.lsn ? input->last_lsn - candidate->position.lsn
-                                                         : 1;
+        /* Behind by a whole epoch: it never got the first commit of the last primary. What it has
+         * past the place where that epoch began is another line, and counts for nothing. */
+        const bool left =
+            input->last_start_lsn != 0 && candidate->position.lsn > input->last_start_lsn;
+        const uint64_t common_lsn = left ? input->last_start_lsn : candidate->position.lsn;
+
+        return input->last_lsn > common_lsn ? input->last_lsn - common_lsn : 1;
     }
     return input->last_lsn > candidate->position.lsn ? input->last_lsn - candidate->position.lsn
                                                      : 0;

@@ -45,9 +45,10 @@ struct choose_candidate {
 struct choose_input {
     uint32_t count;
     struct choose_candidate candidates[CLUSTER_MEMBERS_MAX];
-    uint64_t requested;   /* Node asked for; 0: none. Wins if eligible, whatever its lag. */
-    uint64_t last_marker; /* Newest marker and position of the old primary known to anybody: */
-    uint64_t last_lsn;    /* the reference of the lag; 0: unknown. */
+    uint64_t requested;      /* Node asked for; 0: none. Wins if eligible, whatever its lag. */
+    uint64_t last_marker;    /* Newest marker and position of the old primary known to anybody: */
+    uint64_t last_lsn;       /* the reference of the lag; 0: unknown. */
+    uint64_t last_start_lsn; /* Where its epoch left the line of the one before; 0: unknown. */
     uint64_t maximum_lag_bytes; /* UINT64_MAX: no limit. */
     bool old_primary_last;      /* It lost its lease or failed: equal nodes go before it. */
 };

@@ -223,6 +223,7 @@ static void find_reference(const struct ha *ha, struct choose_input *input)
     const struct ha_status *old = ha_known_status(ha, last->node);
 
     input->last_marker = last->served ? last->epoch : 0;
+    input->last_start_lsn = last->start.lsn;
     input->last_lsn = last->served ? last->served_at.lsn : last->start.lsn;
     if (last->served && ha->told_epoch == last->epoch) {
         input->last_lsn = time_max(input->last_lsn, ha->told_lsn);
