@@ -13,10 +13,11 @@ def pytest_sessionstart():
 
 @pytest.fixture(scope="module")
 def whole_lab(request):
-    """Three nodes under real daemons. A module may set DCS, merged into bootstrap.dcs."""
+    """Three nodes under real daemons. A module may set DCS and OUTSIDERS, see Lab."""
     if not (BUILD / "pgbaton").exists():
         pytest.fail(f"{BUILD / 'pgbaton'} is not built", pytrace=False)
-    with Lab(dcs=getattr(request.module, "DCS", None)) as lab:
+    dcs = getattr(request.module, "DCS", None)
+    with Lab(dcs=dcs, outsiders=getattr(request.module, "OUTSIDERS", ())) as lab:
         lab.start()
         yield lab
 

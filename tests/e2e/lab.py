@@ -48,7 +48,18 @@ PASSWORD = "lab-superuser"
 API_USER = "admin"
 API_PASSWORD = "lab-api"
 
+TTL = 2.0  # seconds, of the shipped settings
+
+# How long writes may pause, generously: another job may have the machine. Where nothing is
+# restarted a pause is no more than that; else it has to end soon, and how soon is measured
+# elsewhere, on a quiet machine.
+NO_PAUSE = 2.0
+SHORT_PAUSE = 10.0
+
 POLL_SECONDS = 0.02
+
+# A row this old has reached a standby that streams, however busy the machine is.
+TAIL_SECONDS = 1.0
 
 Write = collections.namedtuple("Write", "sent answered outcome row host")
 
@@ -82,6 +93,14 @@ def tail(path, lines=40):
     return ""
 
 
+def living(pid_file):
+    """The pid in the first line of a file, None if there is no such process."""
+    with contextlib.suppress(FileNotFoundError, IndexError, ValueError):
+        pid = int(pid_file.read_text().split()[0])
+        return pid if os.path.exists(f"/proc/{pid}") else None
+    return None
+
+
 class Node:
     """One machine: its files, and the daemon that runs on it (or does not)."""
 
@@ -96,7 +115,8 @@ class Node:
         self.data = self.home / "data"
         self.daemon = None
         self.home.mkdir(parents=True)
-        (self.dir / "raft").mkdir()
+        self.raft = self.dir / "raft"
+        self.raft.mkdir()
         own_by_postgres(self.home)
 
     def is_running(self):
@@ -104,10 +124,16 @@ class Node:
 
     def postmaster(self):
         """The pid, None if there is none."""
-        with contextlib.suppress(FileNotFoundError, IndexError, ValueError):
-            pid = int((self.data / "postmaster.pid").read_text().split()[0])
-            return pid if os.path.exists(f"/proc/{pid}") else None
-        return None
+        return living(self.data / "postmaster.pid")
+
+    def guard(self):
+        """The pid, None if there is none."""
+        return living(self.raft / "guard.sock.lock")
+
+    def change_settings(self, change):
+        """Merges into the settings file; the next start or reload reads it."""
+        settings = yaml.safe_load(self.settings_file.read_text())
+        self.settings_file.write_text(yaml.safe_dump(merge(settings, change), sort_keys=False))
 
     def settings(self, names_to_addresses, dcs):
         """The shipped sample, with what differs in a lab."""
@@ -126,7 +152,7 @@ class Node:
                 for name, address in names_to_addresses.items()
                 if name != self.name
             ],
-            "data_dir": str(self.dir / "raft"),
+            "data_dir": str(self.raft),
             "password": "lab-raft-password-of-some-length",
         }
         settings["bootstrap"]["dcs"] = merge(settings["bootstrap"]["dcs"], dcs)
@@ -221,23 +247,33 @@ class Lab:
     """Nodes n1, n2, ... and a client on one network.
 
     `dcs` is merged into bootstrap.dcs. `daemon` is the command that is given a settings file.
+    `outsiders` are nodes that know the others and are not known to them, nor to this class until
+    admit(): what is said of "all nodes" does not mean them.
     """
 
     current = None  # The one that is open, for the report of a test that failed.
 
-    def __init__(self, names=("n1", "n2", "n3"), dcs=None, daemon=(str(BUILD / "pgbaton"),)):
+    def __init__(
+        self,
+        names=("n1", "n2", "n3"),
+        dcs=None,
+        outsiders=(),
+        daemon=(str(BUILD / "pgbaton"),),
+    ):
         self.daemon = daemon
-        self.net = net.Net(names)
+        self.net = net.Net([*names, *outsiders])
         self.dir = pathlib.Path(net.make_dir())
-        self.nodes = {
-            name: Node(name, self.net.addresses[name], self.dir) for name in names
-        }
+        self.nodes = self._make_nodes(names)
+        self.outsiders = self._make_nodes(outsiders)
         self.probes = []
         self.is_broken = False
         addresses = {name: node.address for name, node in self.nodes.items()}
-        for node in self.nodes.values():
+        for node in [*self.nodes.values(), *self.outsiders.values()]:
             settings = node.settings(addresses, dcs or {})
             node.settings_file.write_text(yaml.safe_dump(settings, sort_keys=False))
+
+    def _make_nodes(self, names):
+        return {name: Node(name, self.net.addresses[name], self.dir) for name in names}
 
     def __enter__(self):
         Lab.current = self
@@ -249,7 +285,7 @@ class Lab:
     def close(self):
         Lab.current = None
         self.net.close()
-        for node in self.nodes.values():
+        for node in [*self.nodes.values(), *self.outsiders.values()]:
             if node.daemon is not None:
                 node.daemon.wait()
         if "PGBATON_KEEP" not in os.environ:
@@ -270,7 +306,7 @@ class Lab:
     def start(self, *names):
         """Starts the daemons that do not run: all of them, or those named."""
         for name in names or self.nodes:
-            node = self.nodes[name]
+            node = self.nodes.get(name) or self.outsiders[name]
             if not node.is_running():
                 node.daemon = self.net.popen(
                     name,
@@ -282,6 +318,10 @@ class Lab:
                     stderr=subprocess.STDOUT,
                 )
 
+    def admit(self, name):
+        """From now on the outsider is one of the nodes."""
+        self.nodes[name] = self.outsiders.pop(name)
+
     def signal_daemon(self, name, number):
         self.nodes[name].daemon.send_signal(number)
 
@@ -291,13 +331,18 @@ class Lab:
         daemon.kill()
         daemon.wait()
 
+    def stop_daemon(self, name):
+        """An orderly end, of PostgreSQL too."""
+        self.signal_daemon(name, signal.SIGTERM)
+        assert self.nodes[name].daemon.wait(timeout=60) == 0
+
     def kill_postmaster(self, name):
         os.kill(self.nodes[name].postmaster(), signal.SIGKILL)
 
     def kill_node(self, name):
         """SIGKILL to daemon, guard and every process of PostgreSQL; probes live on."""
         self.net.kill_all(name, spare=[probe.process.pid for probe in self.probes])
-        self.nodes[name].daemon.wait()
+        (self.nodes.get(name) or self.outsiders[name]).daemon.wait()
 
     def recover(self):
         """Ends every fault, and waits until the cluster is whole again.
@@ -352,6 +397,26 @@ class Lab:
                     return {member["name"]: member for member in cluster["members"]}
         return {}
 
+    def state(self, name):
+        """GET /state of a node, None if it does not answer."""
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return self.rest(name, "/state", timeout=1.0)[1]
+        return None
+
+    def voters(self):
+        """The names of the members that count in a majority, as the primary sees them."""
+        primary = self.primary()
+        state = primary and self.state(primary)
+        return {m["name"] for m in state["members"] if m["voter"]} if state else set()
+
+    def wait_until_replicated(self):
+        """Until the standbys have on their disks what the primary has written up to now."""
+        primary = self.wait_for_primary()
+        lsn = self.sql(primary, "SELECT pg_current_wal_lsn()")[0][0]
+        query = "SELECT count(*) FROM pg_stat_replication WHERE flush_lsn >= %s"
+        others = len(self.nodes) - 1
+        self.wait_for(lambda: self.sql(primary, query, lsn) == [(others,)], 20, f"{lsn} everywhere")
+
     def timeline(self, name):
         return self.rest(name, "/patroni")[1].get("timeline")
 
@@ -401,6 +466,13 @@ class Lab:
                 raise AssertionError(f"not within {deadline} s: {what}; members: {self.members()}")
             time.sleep(POLL_SECONDS)
         return value
+
+    def wait_while(self, condition, seconds, what):
+        """The condition must hold all the time."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            assert condition(), f"{what}; members: {self.members()}"
+            time.sleep(POLL_SECONDS)
 
     def ctl(self, *arguments, check=True):
         """pgbatonctl on the client, with the settings of a node. `check`: it must succeed."""
@@ -457,17 +529,45 @@ class Lab:
         self.wait_for(probe.acknowledged, 10, f"the first write of {probe.writer}")
         return probe
 
-    def assert_nothing_lost(self, probe):
-        """Every acknowledged row is on the primary, and none that was never sent or refused."""
+    def lost(self, probe):
+        """The acknowledged writes that the primary does not have; a row nobody sent is a failure."""
         writes = probe.writes()
-        acknowledged = {w.row for w in writes if w.outcome == "ok"}
         # The probe may have been stopped after it sent a row and before it logged it.
         possible = {w.row for w in writes if w.outcome != "refused"} | {writes[-1].row + 1}
         primary = self.wait_for_primary()
         rows = self.sql(primary, "SELECT id FROM probe WHERE writer = %s", probe.writer)
         present = {row for row, in rows}
-        assert acknowledged <= present, f"lost: {sorted(acknowledged - present)[:20]}"
         assert present <= possible, f"never sent: {sorted(present - possible)[:20]}"
+        return [w for w in writes if w.outcome == "ok" and w.row not in present]
+
+    def assert_nothing_lost(self, probe):
+        """Every acknowledged row is on the primary, and none that was never sent or refused."""
+        lost = self.lost(probe)
+        assert not lost, f"lost: {[w.row for w in lost[:20]]}"
+
+    def assert_only_tail_lost(self, probe, old, fault):
+        """What asynchronous replication may lose when the primary `old` is gone at `fault`.
+
+        Only rows that `old` itself acknowledged, only its last ones without a hole, and none
+        that had a second to reach a standby. Returns how many they are.
+        """
+        host = self.nodes[old].address
+        lost = self.lost(probe)
+        elsewhere = [w for w in lost if w.host != host]
+        assert not elsewhere, f"lost, acknowledged by another node: {elsewhere[:5]}"
+        early = [w for w in lost if w.answered < fault - TAIL_SECONDS]
+        assert not early, f"lost, {fault - early[0].answered:.3f} s before the fault: {early[:5]}"
+        tail = probe.acknowledged(host)[-len(lost) :] if lost else []
+        assert lost == tail, f"lost from the middle: {[w for w in lost if w not in tail][:5]}"
+        return len(lost)
+
+    def assert_no_overlap(self, inside, probe, old):
+        """`old`, seen by `inside`, acknowledged its last write before another node its first."""
+        host = self.nodes[old].address
+        last = inside.acknowledged(host)[-1].answered
+        first = next(w for w in probe.acknowledged() if w.host != host)
+        # The answer of the first write, not its sending: until then nothing is promised.
+        assert last < first.answered, f"two writers for {last - first.answered:.3f} s"
 
     @contextlib.contextmanager
     def pgbench(self, clients=4):

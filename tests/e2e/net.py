@@ -20,9 +20,11 @@ PREFIX = "pgb"
 SUBNET = "10.77.0."
 SWITCH = "switch"
 CLONE_NEWNET = 0x40000000
+PR_SET_CHILD_SUBREAPER = 36
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count(1)
+_children = set()  # What popen() has started.
 
 
 def run(*command):
@@ -48,14 +50,35 @@ def _pids(name):
     return [int(pid) for pid in run("ip", "netns", "pids", name).split()]
 
 
-def _is_left(pid):
-    """Is the process there, even as a zombie that its new parent has still to reap?
+def adopt_orphans():
+    """Makes us the init of what daemons leave behind, until we end: it is reaped when it dies.
 
-    PostgreSQL asks this about the pid in a lock file. Our own children are ours to reap.
+    PostgreSQL takes a zombie for the living owner of its lock file, and init can be slow.
     """
+    if _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl: {os.strerror(number)}")
+    signal.signal(signal.SIGCHLD, lambda *_: _reap_orphans())
+
+
+def _reap_orphans():
+    for pid in filter(_is_dead_orphan, map(int, filter(str.isdigit, os.listdir("/proc")))):
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+
+
+def _is_dead_orphan(pid):
+    """Our own children are Popen's to reap: they are in our session, or popen() started them."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{pid}/stat") as f:
-        return int(f.read().rpartition(")")[2].split()[1]) != os.getpid()
+        state, parent, _, session = f.read().rpartition(")")[2].split()[:4]
+        is_ours = pid in _children or int(session) == os.getsid(0)
+        return state == "Z" and int(parent) == os.getpid() and not is_ours
     return False
+
+
+def _is_left(pid):
+    """Is the process there, even as a zombie? Our own children are not reaped here."""
+    return pid not in _children and os.path.exists(f"/proc/{pid}")
 
 
 def kill_all(name, spare=(), deadline=10):
@@ -104,6 +127,7 @@ class Net:
         if os.geteuid() != 0:
             raise PermissionError("network namespaces need root")
         sweep()
+        adopt_orphans()
         self.prefix = f"{PREFIX}{os.getpid()}-{next(_numbers)}-"
         self.addresses = {name: f"{SUBNET}{i}" for i, name in enumerate(names, 1)}
         self.addresses["client"] = f"{SUBNET}100"
@@ -141,7 +165,9 @@ class Net:
     def popen(self, host, command, **options):
         """Starts a command on the host, in a session of its own."""
         enter = ["nsenter", f"--net=/run/netns/{self.prefix}{host}", "--"]
-        return subprocess.Popen([*enter, *command], start_new_session=True, **options)
+        process = subprocess.Popen([*enter, *command], start_new_session=True, **options)
+        _children.add(process.pid)
+        return process
 
     def pids(self, host):
         return _pids(self.prefix + host)

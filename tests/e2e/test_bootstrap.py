@@ -61,15 +61,6 @@ def test_what_is_written_on_the_primary_is_read_on_the_others(lab):
         )
 
 
-def test_the_shipped_settings_replicate_synchronously(lab):
-    query = "SELECT application_name FROM pg_stat_replication WHERE sync_state = 'quorum'"
-    want = {(name,) for name in lab.replicas()}
-    lab.wait_for(lambda: set(lab.sql(lab.primary(), query)) == want, 20, f"a quorum of {want}")
-    for name in lab.nodes:
-        # Also on standbys, so that it holds from the first moment after a promotion.
-        assert lab.sql(name, "SHOW synchronous_standby_names") != [("",)]
-
-
 def test_standbys_refuse_to_write(lab):
     for name in lab.replicas():
         with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):

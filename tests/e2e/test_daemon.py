@@ -2,9 +2,7 @@
 
 import signal
 
-from lab import now
-
-TTL = 2.0
+from lab import NO_PAUSE, SHORT_PAUSE, TTL, now
 
 
 def kill_and_start(lab, name):
@@ -25,7 +23,7 @@ def assert_untouched(lab, name, kill):
     assert lab.nodes[name].postmaster() == postmaster
     assert lab.primary() == primary
     assert lab.timeline(primary) == timeline
-    assert probe.longest_gap() < 0.5
+    assert probe.longest_gap() < NO_PAUSE
     lab.assert_nothing_lost(probe)
 
 
@@ -54,10 +52,12 @@ def test_a_killed_daemon_that_stays_away_is_replaced(lab):
         lab.wait_for_another_primary(old)
         lab.wait_for(lambda: probe.wrote_since(killed + TTL), 20, "writes elsewhere")
     # The guard ended PostgreSQL when the lease did.
+    ended = inside.acknowledged()[-1].answered
     elsewhere = [w for w in probe.acknowledged() if w.host != lab.nodes[old].address]
-    assert inside.acknowledged()[-1].answered < elsewhere[0].answered
+    assert ended < elsewhere[0].answered
     assert lab.nodes[old].postmaster() is None
-    lab.assert_nothing_lost(probe)
+    # The standbys have streamed to the end.
+    lab.assert_only_tail_lost(probe, old, ended)
 
 
 def test_a_reload_of_the_settings_changes_nothing(lab):
@@ -70,11 +70,23 @@ def test_a_reload_of_the_settings_changes_nothing(lab):
 def test_a_daemon_that_is_told_to_end_hands_over_first(lab):
     old = lab.primary()
     with lab.probe() as probe:
-        lab.signal_daemon(old, signal.SIGTERM)
         asked = now()
-        assert lab.nodes[old].daemon.wait(timeout=60) == 0
+        lab.stop_daemon(old)
         lab.wait_for_another_primary(old)
         lab.wait_for(lambda: probe.wrote_since(asked), 20, "writes elsewhere")
     assert lab.nodes[old].postmaster() is None
-    assert probe.longest_gap() < TTL
+    assert probe.longest_gap() < SHORT_PAUSE
+    lab.assert_nothing_lost(probe)
+
+
+def test_a_daemon_of_a_standby_that_is_told_to_end_stops_only_its_own_postgresql(lab):
+    primary = lab.primary()
+    standby = lab.replicas()[0]
+    with lab.probe() as probe:
+        lab.stop_daemon(standby)
+        stopped = now()
+        assert lab.nodes[standby].postmaster() is None
+        lab.wait_for(lambda: probe.wrote_since(stopped), 20, "writes all the time")
+    assert lab.primary() == primary
+    assert probe.longest_gap() < NO_PAUSE
     lab.assert_nothing_lost(probe)

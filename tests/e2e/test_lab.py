@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import signal
 import socket
 import subprocess
 import sys
@@ -178,12 +177,13 @@ def test_what_a_dead_run_left_is_swept_away(tmp_path):
     folder = pathlib.Path(f"/tmp/{net.PREFIX}{dead.pid}-x")
     folder.mkdir()
     net.run("ip", "netns", "add", name)
-    left = subprocess.Popen(["nsenter", f"--net=/run/netns/{name}", "sleep", "1000"])
+    orphan = f"setsid ip netns exec {name} sleep 1000 >/dev/null 2>&1 & echo $!"
+    left = net.run("sh", "-c", orphan).strip()
     end = time.monotonic() + 5
-    while str(left.pid) not in net.run("ip", "netns", "pids", name).split():
+    while left not in net.run("ip", "netns", "pids", name).split():
         assert time.monotonic() < end
     net.sweep()
-    assert left.wait(timeout=5) == -signal.SIGKILL
+    assert not os.path.exists(f"/proc/{left}")
     assert name not in net.run("ip", "netns", "list")
     assert not folder.exists()
 

@@ -2,9 +2,6 @@
 
 from lab import now
 
-# What a cut-off primary writes goes through at once, and stays on it alone.
-DCS = {"synchronous_mode": False}
-
 
 def inodes(node):
     """The files of the databases, which a new copy would make anew."""

@@ -41,7 +41,8 @@ def test_the_shipped_samples_are_right(name):
 WRONG = [
     (r"ttl: 2\b", "ttl: soon", "ttl"),
     (r"ttl: 2\b", "ttl: -1", "ttl"),
-    (r"synchronous_mode: quorum", "synchronous_mode: sometimes", "synchronous_mode"),
+    (r"use_pg_rewind: true", "use_pg_rewind: maybe", "use_pg_rewind"),
+    (r"ttl: 2\b", "synchronous_mode: true", "synchronous_mode"),
     (r"listen: 0\.0\.0\.0:8008", "listen: 0.0.0.0:80080", "restapi.listen"),
     (r"connect_address: 10\.0\.0\.1:5432", "connect_address: 0.0.0.0:5432", "connect_address"),
     (r"self_addr: 10\.0\.0\.1:2222", "self_addr: 10.0.0.1", "raft.self_addr"),

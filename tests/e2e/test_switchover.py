@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab import now
+from lab import SHORT_PAUSE, now
 
 
 def switch_over(lab):
@@ -18,7 +18,7 @@ def test_a_switchover_on_an_idle_cluster_is_quick(lab):
         switch_over(lab)
         done = now()
         lab.wait_for(lambda: probe.wrote_since(done), 10, "writes after the switchover")
-    assert probe.longest_gap() < 1.5
+    assert probe.longest_gap() < SHORT_PAUSE
     lab.assert_nothing_lost(probe)
 
 
@@ -27,7 +27,7 @@ def test_a_switchover_under_load_loses_no_row(lab):
         switch_over(lab)
         done = now()
         lab.wait_for(lambda: probe.wrote_since(done), 10, "writes after the switchover")
-    assert probe.longest_gap() < 3
+    assert probe.longest_gap() < SHORT_PAUSE
     lab.assert_nothing_lost(probe)
 
 
