@@ -62,7 +62,7 @@ FORMATTED := $(wildcard $(foreach f,$(FOLDERS) tests/unit tests/io tests/lib tes
 # --- Flags. The compiler and pkg-config are asked only when something is to be compiled, so ---
 # --- that `make deps` works on a machine that has neither. ---
 
-NO_BUILD := help deps check demo demo-stop bench clean fmt fmt-check includes install e2e
+NO_BUILD := help deps check demo demo-stop bench clean fmt fmt-check includes install e2e mutants
 ifneq ($(filter-out $(NO_BUILD),$(or $(MAKECMDGOALS),all)),)
 FLAGS := $(OUT)/flags-$(notdir $(CC)).mk
 include $(FLAGS)
@@ -111,7 +111,7 @@ ALL_LDFLAGS = -pthread -Wl,--as-needed $(CFLAGS_$(MODE)) $(LDFLAGS_$(MODE)) $(CF
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all build-all deps unit io sim e2e check demo demo-stop bench docs fmt fmt-check includes \
+.PHONY: all build-all deps unit io sim mutants e2e check demo demo-stop bench docs fmt fmt-check includes \
 	purity tidy clean install help
 
 # The programs: pgbaton, pgbaton-guard, pgbatonctl.
@@ -135,6 +135,10 @@ io: $(IO) $(PROGRAMS)
 # The simulator: make sim SEED=1 RUNS=200; RUNS=1 replays one seed.
 sim: $(SIM)
 	@$(if $(SIM),timeout 900 $(SIM) --seed=$(SEED) --runs=$(RUNS),echo "no simulator in this tree")
+
+# Planted bugs, each of which the simulator or a unit test must notice; takes long.
+mutants:
+	@$(PYTHON) tests/mutants.py --runs=$(RUNS)
 
 # Whole clusters: real daemons and a real PostgreSQL, with pytest.
 e2e:
