@@ -88,8 +88,6 @@ MUST_CHECK enum status consensus_open(struct daemon *daemon, struct err *err);
 void consensus_close(struct daemon *daemon);
 void consensus_feed(
     struct daemon *daemon, const struct raft_event *event, struct driver_result *result);
-/* Tells the ha part what Raft looks like now, if that changed. */
-bool consensus_view(const struct daemon *daemon, struct ha_raft *view);
 void consensus_housekeeping(struct daemon *daemon);
 
 /* Sends what is in `frame`; a peer that is down misses it. */

@@ -16,6 +16,7 @@
 #include "base/time.h"
 #include "conf/tree_json.h"
 #include "daemon/daemon_impl_uv.h"
+#include "daemon/raft_view.h"
 #include "ha/command_msgpack.h"
 #include "ha/message_msgpack.h"
 
@@ -287,7 +288,8 @@ static void step_until_quiet(struct daemon *daemon)
     for (uint32_t i = 0; i < STEPS_MAX && !daemon->closing; i++) {
         struct ha_raft view;
 
-        if (consensus_view(daemon, &view)) {
+        raft_view_fill(daemon->raft, &view);
+        if (memcmp(&view, &daemon->ha_raft, sizeof view) != 0) {
             daemon->ha_raft = view;
             step(daemon, (struct ha_event){.kind = HA_EVENT_RAFT, .raft = &daemon->ha_raft});
         } else if (daemon->again) {
