@@ -254,6 +254,13 @@ bool link_open(
     return true;
 }
 
+void link_hurry(struct link *link)
+{
+    if (link->state == LINK_WAITING && link->attempt > 0) {
+        wait_for_retry(link, 0);
+    }
+}
+
 bool link_send(struct link *link, enum frame_channel channel, const uint8_t *bytes, uint32_t size)
 {
     return link->state == LINK_UP && conn_send(&link->conn, channel, bytes, size);

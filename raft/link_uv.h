@@ -2,9 +2,10 @@
  * raft/link_uv.h - the outgoing connection to one peer, kept alive.
  *
  * When it breaks or cannot be made, it is tried again after 100 to 500 ms, drawn anew
- * each time so that nodes do not call each other in step. A name is looked up again
- * after each failure, beside the attempt with the addresses known already: without a
- * name server the peers that were found once are found still.
+ * each time so that nodes do not call each other in step; or at once when it is known to
+ * be there. A name is looked up again after each failure, beside the attempt with the
+ * addresses known already: without a name server the peers that were found once are found
+ * still.
  *
  * The struct is the owner's memory from link_open() to the `closed` event.
  */
@@ -65,6 +66,9 @@ MUST_CHECK bool link_split_address(
 MUST_CHECK bool link_open(
     struct link *link, const char *address, const struct conn_settings *settings, struct prng *prng,
     const struct link_events *events, void *owner);
+
+/* The peer has just been heard on a connection of its own: whoever waits to try again need not. */
+void link_hurry(struct link *link);
 
 /* As conn_send(). */
 MUST_CHECK bool link_send(

@@ -50,6 +50,16 @@ struct mesh {
     uint8_t scratch[SCRATCH_BYTES];
 };
 
+static struct link *find_link(const struct mesh *mesh, uint64_t id)
+{
+    for (uint32_t i = 0; i < mesh->link_count; i++) {
+        if (mesh->links[i]->id == id) {
+            return mesh->links[i];
+        }
+    }
+    return NULL;
+}
+
 static void finish_if_last(struct mesh *mesh)
 {
     const struct mesh_events *events = mesh->events;
@@ -118,6 +128,16 @@ static uint32_t count_known(const struct mesh *mesh)
     return count;
 }
 
+/* A peer that has come back is deaf until it is called back. */
+static void call_back(struct mesh *mesh, uint64_t peer_id)
+{
+    struct link *link = find_link(mesh, peer_id);
+
+    if (link != NULL) {
+        link_hurry(link);
+    }
+}
+
 static void on_accepted_up(void *owner, struct conn *conn)
 {
     struct accepted *accepted = owner;
@@ -127,7 +147,9 @@ static void on_accepted_up(void *owner, struct conn *conn)
     if (count_known(accepted->mesh) > MESH_PEERS_MAX) {
         ERR(&err, REFUSED, "too many peers");
         conn_fail(conn, &err);
+        return;
     }
+    call_back(accepted->mesh, conn->peer_id);
 }
 
 static void on_accepted_frame(void *owner, struct conn *conn, const struct frame *frame)
@@ -222,16 +244,6 @@ static void on_connection(uv_stream_t *listener, int rc)
 }
 
 /* --------------------------------------------------------------------- outgoing */
-
-static struct link *find_link(const struct mesh *mesh, uint64_t id)
-{
-    for (uint32_t i = 0; i < mesh->link_count; i++) {
-        if (mesh->links[i]->id == id) {
-            return mesh->links[i];
-        }
-    }
-    return NULL;
-}
 
 static void on_link_up(void *owner, struct link *link)
 {

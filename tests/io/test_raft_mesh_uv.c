@@ -15,6 +15,7 @@
 
 #include "base/clock_sys.h"
 #include "base/log.h"
+#include "raft/link_uv.h"
 #include "tests/lib/test.h"
 
 #define DEADLINE_MS 20000
@@ -399,6 +400,37 @@ static void test_a_node_that_comes_back_is_found_again(void **state)
         send_text(a, b, "again");
         RUN_UNTIL(world, b->received == 1);
     }
+}
+
+/* Milliseconds from the loss of `b` to the connection to its next start. */
+static uint64_t time_to_call_back(struct world *world, struct node *a, struct node *b)
+{
+    const uint32_t ups = a->ups;
+    const uint32_t downs = a->downs;
+    uint64_t lost_ms;
+
+    close_node(b);
+    RUN_UNTIL(world, a->downs > downs);
+    lost_ms = clock_boot_ms();
+    open_node(b, &insecure);
+    connect_to(b, a);
+    RUN_UNTIL(world, a->ups > ups);
+    return clock_boot_ms() - lost_ms;
+}
+
+static void test_a_peer_that_comes_back_is_called_back_at_once(void **state)
+{
+    struct world *world = *state;
+    uint64_t least_ms = UINT64_MAX;
+
+    open_pair(world, &insecure);
+    for (int i = 0; i < 10; i++) {
+        const uint64_t took_ms = time_to_call_back(world, &world->nodes[0], &world->nodes[1]);
+
+        least_ms = took_ms < least_ms ? took_ms : least_ms;
+    }
+    /* Whoever waits for the next attempt never does it in less. */
+    assert_true(least_ms < LINK_RETRY_MIN_MS);
 }
 
 static void test_a_peer_that_is_not_listed_any_more_is_left(void **state)
@@ -895,6 +927,7 @@ int main(void)
         MESH_TEST(test_the_largest_frame_passes_and_a_larger_one_is_not_taken),
         MESH_TEST(test_a_full_queue_drops_the_newest),
         MESH_TEST(test_a_node_that_comes_back_is_found_again),
+        MESH_TEST(test_a_peer_that_comes_back_is_called_back_at_once),
         MESH_TEST(test_a_peer_that_is_not_listed_any_more_is_left),
         MESH_TEST(test_a_name_is_looked_up),
         MESH_TEST(test_a_peer_under_another_name_is_not_the_peer),
