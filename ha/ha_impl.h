@@ -154,6 +154,7 @@ struct ha {
     uint64_t callback_start_id;
     bool config_dirty;
     struct pg_slots slots;
+    uint64_t slots_told_ms;
 
     struct {
         uint32_t count;

@@ -16,6 +16,8 @@
 #define LEAVE_LEADER_MS     2000
 #define LEAVE_HANDOVER_MS   3000 /* PostgreSQL is stopped, and nobody takes over. */
 #define MEASURE_PATIENCE_MS 2000
+#define SLOTS_EVERY_MS      5000
+#define ABSENT_MS           10000
 #define FAILED_MS           5000 /* Left out of the choice so long, where others can be chosen. */
 
 bool action_may_start(const struct ha *ha)
@@ -364,7 +366,49 @@ static void tell_callbacks(struct ha *ha)
     ha->update->callback_role = ha_role_name(role);
 }
 
-/* Slots for the other members that run PostgreSQL, on the primary. */
+/* For longer than a status takes to come, whatever the ttl. */
+static bool is_absent(const struct ha *ha, uint64_t node)
+{
+    for (uint32_t i = 0; i < ha->peer_count; i++) {
+        if (ha->peers[i].id == node && ha->peers[i].heard_ms != 0) {
+            return time_since(ha->now_ms, ha->peers[i].heard_ms) >= ABSENT_MS;
+        }
+    }
+    return true;
+}
+
+static void list_slots(const struct ha *ha, struct pg_slots *slots)
+{
+    *slots = (struct pg_slots){.count = 0};
+    for (uint32_t i = 0; i < CLUSTER_MEMBERS_MAX; i++) {
+        const struct cluster_member *member = &ha->cluster.members[i];
+        const struct ha_status *status;
+        struct pg_slot *slot;
+
+        if (member->id == 0 || member->id == ha->self || member->witness ||
+            slots->count == PG_SLOTS_MAX) {
+            continue;
+        }
+        slot = &slots->items[slots->count++];
+        pg_slot_name(member->name, slot->name, PG_NAME_SIZE);
+        status = ha_known_status(ha, member->id);
+        slot->absent = is_absent(ha, member->id);
+        slot->lsn = status == NULL ? 0 : status->position.lsn;
+    }
+}
+
+static bool same_slots(const struct pg_slots *a, const struct pg_slots *b)
+{
+    bool same = a->count == b->count;
+
+    for (uint32_t i = 0; i < a->count && same; i++) {
+        same = a->items[i].absent == b->items[i].absent &&
+               text_equal(a->items[i].name, b->items[i].name);
+    }
+    return same;
+}
+
+/* Slots for the other members that run PostgreSQL, wherever one may follow from next. */
 static void keep_slots(struct ha *ha)
 {
     struct pg_slots slots = {.count = 0};
@@ -373,18 +417,13 @@ static void keep_slots(struct ha *ha)
     if (grantee == 0 || (grantee == ha->self && ha->ready_epoch != ha->cluster.epoch)) {
         return; /* Between two epochs the slots stay: the same node may go on. */
     }
-    if (grantee == ha->self) {
-        for (uint32_t i = 0; i < CLUSTER_MEMBERS_MAX; i++) {
-            const struct cluster_member *member = &ha->cluster.members[i];
-
-            if (member->id != 0 && member->id != ha->self && !member->witness &&
-                slots.count < PG_SLOTS_MAX) {
-                pg_slot_name(member->name, slots.names[slots.count++], PG_NAME_SIZE);
-            }
-        }
+    if (grantee == ha->self || !ha->settings.nofailover) {
+        list_slots(ha, &slots);
     }
-    if (slots.count != ha->slots.count || memcmp(&slots, &ha->slots, sizeof slots) != 0) {
+    if (!same_slots(&slots, &ha->slots) ||
+        time_since(ha->now_ms, ha->slots_told_ms) >= SLOTS_EVERY_MS) {
         ha->slots = slots;
+        ha->slots_told_ms = ha->now_ms;
         ha->update->slots_changed = true;
         ha->update->slots = slots;
     }

@@ -220,7 +220,9 @@ struct local {
     struct callback_run *callback;
     struct callback_run *callback_reload;
     struct pg_slots slots;
+    uint64_t slots_absent_ms[PG_SLOTS_MAX]; /* Since when each of them is absent. */
     bool slots_known;
+    bool slots_failed; /* The last statement: the next one makes none. */
     bool slots_running;
     uint64_t slots_ms;
 };

@@ -283,13 +283,6 @@ void local_reload(struct local *local, const struct conf *conf)
     local_guard_configure(local);
 }
 
-void local_set_slots(struct local *local, const struct pg_slots *slots)
-{
-    local->slots = *slots;
-    local->slots_known = true;
-    local->slots_ms = 0; /* Look at once. */
-}
-
 void local_set_synchronous(struct local *local, const char *names)
 {
     text_copy_cut(local->sync_names, sizeof local->sync_names, names);

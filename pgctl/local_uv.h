@@ -51,7 +51,10 @@ void local_configure(struct local *local, const char *dynamic_json);
  */
 void local_set_synchronous(struct local *local, const char *names);
 
-/* Desired slots; created and dropped in the background while the server is up. */
+/*
+ * Desired slots; made, moved on and dropped in the background while the server is up. To be told
+ * anew when members come and go, and every few seconds for their positions.
+ */
 void local_set_slots(struct local *local, const struct pg_slots *slots);
 
 void local_callback(

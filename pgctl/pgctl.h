@@ -179,11 +179,20 @@ struct pg_action_done {
     char text[PG_TEXT_SIZE];
 };
 
-/* Slots that should exist on this server: one per other member that runs PostgreSQL. */
+/*
+ * Slots that should exist on this server: one per other member that runs PostgreSQL, on the
+ * primary and on standbys alike, where they keep the WAL that a member lacks after a failover.
+ */
 #define PG_SLOTS_MAX 16
+struct pg_slot {
+    char name[PG_NAME_SIZE];
+    bool absent;  /* Nothing is heard of the member: kept for member_slots_ttl. */
+    uint64_t lsn; /* On a standby it is moved on to here: the member has the WAL before; 0: no. */
+};
+
 struct pg_slots {
     uint32_t count;
-    char names[PG_SLOTS_MAX][PG_NAME_SIZE];
+    struct pg_slot items[PG_SLOTS_MAX];
 };
 
 /* Callbacks of the settings: on_start, on_stop, on_restart, on_reload, on_role_change. */

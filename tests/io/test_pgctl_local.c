@@ -263,7 +263,7 @@ static void set_slots(struct node_under_test *node)
 {
     struct pg_slots slots = {.count = 1};
 
-    pg_slot_name(node == a ? "b" : "a", slots.names[0], sizeof slots.names[0]);
+    pg_slot_name(node == a ? "b" : "a", slots.items[0].name, PG_NAME_SIZE);
     local_set_slots(node->local, &slots);
 }
 
@@ -570,6 +570,65 @@ static void test_cut_ends_the_stream_for_good(void **state)
     assert_int_equal(sql_lsn(b, "SELECT pg_last_wal_receive_lsn()"), lsn);
     assert_sql(b, "SELECT count(*) FROM pg_stat_wal_receiver", "0");
     assert_int_equal(b->done.position.lsn, lsn);
+}
+
+/* A member's slot on the standby `b`, as the daemon would ask for it. */
+static void want_slot(const char *name, uint64_t lsn, bool absent)
+{
+    struct pg_slots slots = {.count = 1};
+
+    text_copy_cut(slots.items[0].name, PG_NAME_SIZE, name);
+    slots.items[0].lsn = lsn;
+    slots.items[0].absent = absent;
+    local_set_slots(b->local, &slots);
+}
+
+#define WAIT_SQL(node, query, expected)                                                       \
+    do {                                                                                      \
+        char found[64] = "";                                                                  \
+        WAIT_FOR(node, (sql(node, query, found, sizeof found), text_equal(found, expected))); \
+    } while (0)
+
+static void test_a_standby_keeps_the_wal_that_a_member_lacks(void **state)
+{
+    const char *count = "SELECT count(*) FROM pg_replication_slots";
+    const char *place = "SELECT restart_lsn FROM pg_replication_slots";
+    const uint64_t replayed = sql_lsn(b, "SELECT pg_last_wal_replay_lsn()");
+    char expected[PG_LSN_TEXT_SIZE];
+    uint64_t first;
+
+    (void)state;
+    want_slot("c", 0, false);
+    WAIT_SQL(b, count, "1");
+    first = sql_lsn(b, place);
+    assert_true(first != 0 && first < replayed);
+
+    /* Moved on to what the member has ... */
+    pg_lsn_print(first + 1000, expected);
+    want_slot("c", first + 1000, false);
+    WAIT_SQL(b, place, expected);
+
+    /* ... never back, and never past what is here. */
+    want_slot("c", first, true);
+    want_slot("c", replayed + (UINT64_C(1) << 32), false);
+    pg_lsn_print(sql_lsn(b, "SELECT pg_last_wal_replay_lsn()"), expected);
+    WAIT_SQL(b, place, expected);
+}
+
+static void test_a_slot_is_kept_for_a_member_that_is_absent_but_not_for_ever(void **state)
+{
+    const char *count = "SELECT count(*) FROM pg_replication_slots";
+
+    (void)state;
+    want_slot("c", 0, true);
+    WAIT_SQL(b, count, "1");
+    local_configure(b->local, "{\"member_slots_ttl\": 1}");
+    WAIT_SQL(b, count, "0");
+    want_slot("c", 0, false); /* It is back. */
+    WAIT_SQL(b, count, "1");
+    want_slot("a", 0, false); /* And no member any more. */
+    WAIT_SQL(b, "SELECT slot_name FROM pg_replication_slots", "a");
+    local_configure(b->local, "{}");
 }
 
 static void test_pre_promote_can_refuse(void **state)
@@ -931,7 +990,7 @@ static void test_a_fast_stop_waits_for_a_standby_that_still_receives(void **stat
     /* Runs for a tenth of the time only: what there is to send takes longer than the limit. */
     (void)snprintf(
         command, sizeof command,
-        "while kill -STOP %ld && sleep 0.18 && kill -CONT %ld; do sleep 0.004; done 2>/dev/null &",
+        "while kill -STOP %ld && sleep 0.1 && kill -CONT %ld; do sleep 0.01; done 2>/dev/null &",
         (long)child(a, "walreceiver"), (long)child(a, "walreceiver"));
     assert_int_equal(system(command), 0); /* NOLINT(cert-env33-c): fixed words. */
     sql(b, "INSERT INTO t SELECT generate_series(1, 2000000)", NULL, 0);
@@ -1043,6 +1102,8 @@ int main(void)
         cmocka_unit_test(test_a_standby_follows_by_reload),
         cmocka_unit_test(test_another_clusters_primary_is_not_followed),
         cmocka_unit_test(test_cut_ends_the_stream_for_good),
+        cmocka_unit_test(test_a_standby_keeps_the_wal_that_a_member_lacks),
+        cmocka_unit_test(test_a_slot_is_kept_for_a_member_that_is_absent_but_not_for_ever),
         cmocka_unit_test(test_pre_promote_can_refuse),
         cmocka_unit_test(test_promotion_makes_a_new_timeline_and_the_marker),
         cmocka_unit_test(test_a_promotion_is_followed_by_a_quick_checkpoint),
