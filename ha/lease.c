@@ -16,13 +16,12 @@ uint64_t lease_voter_wait_until(
     const struct lease_voter *voter, uint64_t node, uint64_t epoch, bool holds_serving,
     uint64_t ttl_max_ms)
 {
-    const uint64_t wait_ms = time_lengthen(time_max(voter->ttl_ms, ttl_max_ms));
-    uint64_t until_ms = 0;
+    uint64_t until_ms = voter->forgotten_until_ms;
 
     /* Rule 4: what this voter answered before its last start it does not know. SERVING in the
      * log proves that the lease of this epoch ran, so that whatever was older had ended. */
     if (!holds_serving) {
-        until_ms = time_add(voter->start_ms, wait_ms);
+        until_ms = time_max(until_ms, time_add(voter->start_ms, time_lengthen(ttl_max_ms)));
     }
     for (uint32_t i = 0; i < voter->count; i++) {
         const struct lease_answer *answer = &voter->answers[i];
@@ -31,14 +30,16 @@ uint64_t lease_voter_wait_until(
             return 0; /* It was over once: a ttl that has grown since then was not waited for. */
         }
         if (answer->node != node && answer->epoch < epoch) {
-            until_ms = time_max(until_ms, time_add(answer->at_ms, wait_ms));
+            until_ms = time_max(until_ms, answer->until_ms);
         }
     }
     return until_ms;
 }
 
-static void remember(struct lease_voter *voter, uint64_t node, uint64_t epoch, uint64_t now_ms)
+static void remember(
+    struct lease_voter *voter, uint64_t node, uint64_t epoch, uint64_t ttl_ms, uint64_t now_ms)
 {
+    const uint64_t until_ms = time_add(now_ms, time_lengthen(ttl_ms));
     struct lease_answer *oldest = &voter->answers[0];
 
     for (uint32_t i = 0; i < voter->count; i++) {
@@ -46,21 +47,20 @@ static void remember(struct lease_voter *voter, uint64_t node, uint64_t epoch, u
 
         if (answer->node == node) {
             answer->epoch = epoch;
-            answer->at_ms = now_ms;
+            answer->until_ms = time_max(answer->until_ms, until_ms);
             return;
         }
-        if (answer->at_ms < oldest->at_ms) {
+        if (answer->until_ms < oldest->until_ms) {
             oldest = answer;
         }
     }
     if (voter->count < CLUSTER_MEMBERS_MAX) {
         oldest = &voter->answers[voter->count++];
     } else {
-        /* More nodes than a cluster can have within one ttl: keep the promise to the one that
-         * is forgotten by waiting as after a start. */
-        voter->start_ms = time_max(voter->start_ms, oldest->at_ms);
+        /* More nodes than a cluster can have within one ttl: the promise is kept to all. */
+        voter->forgotten_until_ms = time_max(voter->forgotten_until_ms, oldest->until_ms);
     }
-    *oldest = (struct lease_answer){.node = node, .epoch = epoch, .at_ms = now_ms};
+    *oldest = (struct lease_answer){.node = node, .epoch = epoch, .until_ms = until_ms};
 }
 
 enum lease_verdict lease_voter_judge(
@@ -84,8 +84,7 @@ enum lease_verdict lease_voter_judge(
         now_ms < lease_voter_wait_until(voter, node, epoch, log->holds_serving, log->ttl_max_ms)) {
         return LEASE_REFUSE_WAIT;
     }
-    voter->ttl_ms = time_max(voter->ttl_ms, ttl_ms);
-    remember(voter, node, epoch, now_ms);
+    remember(voter, node, epoch, ttl_ms, now_ms);
     return LEASE_ANSWER;
 }
 

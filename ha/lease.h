@@ -21,13 +21,13 @@
 /* The voter's memory of its own answers. It is lost with the process; the wait after a start
  * makes up for that. */
 struct lease_voter {
-    uint64_t start_ms; /* Of this daemon. */
-    uint64_t ttl_ms;   /* The largest it has answered. */
+    uint64_t start_ms;           /* Of this daemon. */
+    uint64_t forgotten_until_ms; /* Of answers for which there was no place; 0: none. */
     uint32_t count;
     struct lease_answer {
         uint64_t node;
-        uint64_t epoch; /* Newest epoch of the node that was answered. */
-        uint64_t at_ms; /* Last answer to it. */
+        uint64_t epoch;    /* Newest epoch of the node that was answered. */
+        uint64_t until_ms; /* By then every lease that these answers gave has ended. */
     } answers[CLUSTER_MEMBERS_MAX];
 };
 

@@ -102,7 +102,7 @@ static void test_another_node_in_a_newer_epoch_waits_the_same_node_does_not(void
     assert_int_equal(judge(log, B, 3, 10001 + 2020), LEASE_ANSWER);
 }
 
-static void test_a_voter_waits_by_the_longest_ttl_it_has_answered(void **state)
+static void test_a_voter_waits_by_what_it_has_given(void **state)
 {
     struct lease_log log = plain_log();
 
@@ -111,8 +111,11 @@ static void test_a_voter_waits_by_the_longest_ttl_it_has_answered(void **state)
     log.ttl_max_ms = 10 * TTL_MS;
     assert_int_equal(lease_voter_judge(&voter, &log, A, 1, 10 * TTL_MS, 30000), LEASE_ANSWER);
     log.ttl_max_ms = TTL_MS;
+    assert_int_equal(judge(log, A, 1, 31000), LEASE_ANSWER); /* The longer one still runs. */
     assert_int_equal(judge(log, B, 2, 30000 + 20199), LEASE_REFUSE_WAIT);
-    assert_int_equal(judge(log, B, 2, 30000 + 20200), LEASE_ANSWER);
+    assert_int_equal(judge(log, A, 1, 60000), LEASE_ANSWER); /* And is forgotten when it is over. */
+    assert_int_equal(judge(log, B, 2, 60000 + 2019), LEASE_REFUSE_WAIT);
+    assert_int_equal(judge(log, B, 2, 60000 + 2020), LEASE_ANSWER);
 }
 
 static void test_the_wait_left_is_that_of_a_node_that_was_never_answered(void **state)
@@ -127,7 +130,7 @@ static void test_the_wait_left_is_that_of_a_node_that_was_never_answered(void **
     assert_int_equal(lease_voter_wait_until(&voter, B, 1, true, TTL_MS), 0); /* Not older. */
 }
 
-static void test_a_voter_that_forgets_somebody_waits_as_after_a_start(void **state)
+static void test_a_voter_that_forgets_somebody_keeps_the_promise(void **state)
 {
     struct lease_log log = plain_log();
 
@@ -138,7 +141,7 @@ static void test_a_voter_that_forgets_somebody_waits_as_after_a_start(void **sta
         assert_int_equal(judge(log, node, node, 10000 + node), LEASE_ANSWER);
     }
     assert_int_equal(voter.count, CLUSTER_MEMBERS_MAX);
-    assert_int_equal(voter.start_ms, 10001);
+    assert_int_equal(lease_voter_wait_until(&voter, 0, 1, true, TTL_MS), 10001 + 2020);
 }
 
 /* --- The holder. --- */
@@ -342,13 +345,13 @@ static uint64_t hash_world(const struct world *world)
     for (size_t i = 0; i < NODES; i++) {
         const struct lease_voter *each = &world->voters[i];
 
-        uint64_t answered_ms[2] = {0, 0};
+        uint64_t until_ms[2] = {0, 0};
 
         for (uint32_t j = 0; j < each->count; j++) {
-            answered_ms[each->answers[j].node - 1] = each->answers[j].at_ms;
+            until_ms[each->answers[j].node - 1] = each->answers[j].until_ms;
         }
         hash = mix(mix(hash, world->knows_2[i] ? 1 : 0), each->start_ms);
-        hash = mix(mix(hash, answered_ms[0]), answered_ms[1]);
+        hash = mix(mix(hash, until_ms[0]), until_ms[1]);
     }
     for (size_t i = 0; i < 2; i++) {
         const struct lease_holder *each = &world->holders[i];
@@ -538,9 +541,9 @@ int main(void)
         TEST(test_each_condition_of_its_own_refuses),
         TEST(test_a_restarted_voter_waits_by_the_longest_ttl_of_its_log),
         TEST(test_another_node_in_a_newer_epoch_waits_the_same_node_does_not),
-        TEST(test_a_voter_waits_by_the_longest_ttl_it_has_answered),
+        TEST(test_a_voter_waits_by_what_it_has_given),
         TEST(test_the_wait_left_is_that_of_a_node_that_was_never_answered),
-        TEST(test_a_voter_that_forgets_somebody_waits_as_after_a_start),
+        TEST(test_a_voter_that_forgets_somebody_keeps_the_promise),
         TEST(test_a_round_is_completed_by_every_majority_and_by_nothing_less),
         TEST(test_a_lease_runs_from_the_send_time_of_its_round),
         TEST(test_an_answer_counts_for_the_very_round_it_names),
