@@ -10,9 +10,17 @@ def kill_and_start(lab, name):
     lab.start(name)
 
 
+def receivers(lab):
+    """The processes that stream: another pid is a stream that was interrupted."""
+    query = "SELECT pid FROM pg_stat_wal_receiver WHERE status = 'streaming'"
+    return {name: lab.sql(name, query) for name in lab.replicas()}
+
+
 def assert_untouched(lab, name, kill):
-    """Whatever `kill` does to the daemon of `name`: same server, same primary, no gap."""
+    """Whatever `kill` does to the daemon of `name`: same server, same primary, same streams."""
     primary = lab.primary()
+    streams = receivers(lab)
+    assert all(streams.values())
     postmaster = lab.nodes[name].postmaster()
     timeline = lab.timeline(primary)
     with lab.probe() as probe:
@@ -23,6 +31,7 @@ def assert_untouched(lab, name, kill):
     assert lab.nodes[name].postmaster() == postmaster
     assert lab.primary() == primary
     assert lab.timeline(primary) == timeline
+    assert receivers(lab) == streams
     assert probe.longest_gap() < NO_PAUSE
     lab.assert_nothing_lost(probe)
 

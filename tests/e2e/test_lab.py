@@ -11,7 +11,7 @@ import psycopg2
 import pytest
 
 import net
-from lab import READ_PORT, WRITE_PORT, Lab, Write, dsn, merge, now
+from lab import READ_PORT, TAIL_SECONDS, WRITE_PORT, Lab, Write, dsn, merge, now
 
 FAKE_DAEMON = (sys.executable, str(pathlib.Path(__file__).with_name("fake_daemon.py")))
 
@@ -115,6 +115,26 @@ def test_a_row_that_vanished_is_noticed(lab):
     lab.sql("n1", "DELETE FROM probe WHERE writer = %s AND id = 1", probe.writer)
     with pytest.raises(AssertionError, match="lost: .1"):
         lab.assert_nothing_lost(probe)
+
+
+def test_only_the_last_rows_of_the_lost_primary_may_be_missing(lab):
+    def remove(write):
+        query = "DELETE FROM probe WHERE writer = %s AND id = %s"
+        lab.sql("n1", query, probe.writer, write.row)
+
+    with lab.probe() as probe:
+        lab.wait_for(lambda: len(probe.acknowledged()) > 3, 10, "some rows")
+    writes = probe.acknowledged()
+    end = writes[-1].answered
+    remove(writes[-1])
+    assert lab.assert_only_tail_lost(probe, "n1", end) == 1
+    with pytest.raises(AssertionError, match="acknowledged by another node"):
+        lab.assert_only_tail_lost(probe, "n2", end)
+    with pytest.raises(AssertionError, match="before the fault"):
+        lab.assert_only_tail_lost(probe, "n1", end + TAIL_SECONDS + 0.1)
+    remove(writes[-3])
+    with pytest.raises(AssertionError, match="lost from the middle"):
+        lab.assert_only_tail_lost(probe, "n1", end)
 
 
 def test_a_row_that_nobody_sent_is_noticed(lab):
