@@ -213,6 +213,18 @@ static void read_pending(struct reader *reader, struct pg_facts *facts)
     }
 }
 
+/*
+ * Without a receiver the server tells the timeline of its last restartpoint only, and may have
+ * replayed past it: while it runs, its timeline never falls.
+ */
+static void keep_timeline(const struct pg_facts *before, struct pg_facts *now)
+{
+    if (now->in_recovery && now->postmaster_start_wall_ms == before->postmaster_start_wall_ms &&
+        now->position.timeline < before->position.timeline) {
+        now->position.timeline = before->position.timeline;
+    }
+}
+
 static void read_replica(struct reader *reader, struct pg_replica *replica)
 {
     read_text(
@@ -269,6 +281,7 @@ enum status facts_pq_read(
         return ERR(
             err, INVALID, "column %d of the status query makes no sense", (int)reader.bad_column);
     }
+    keep_timeline(facts, &new_facts);
     *memory = new_memory;
     *facts = new_facts;
     return STATUS_OK;

@@ -344,6 +344,28 @@ static void test_what_is_replayed_counts_when_less_is_received(void **state)
     assert_true(facts.conninfo_set);
 }
 
+static void test_the_timeline_does_not_fall_when_the_receiver_is_gone(void **state)
+{
+    const char *cells[COLUMNS];
+    const struct sql_result result = result_of(cells, 1);
+    struct facts_pq memory = {0};
+    struct pg_facts facts = {0};
+    struct err err;
+
+    (void)state;
+    memcpy(cells, standby_row, sizeof cells);
+    test_ok(facts_pq_read(&memory, &result, &facts, &err), &err);
+    cells[7] = "3"; /* Of the last restartpoint. */
+    cells[8] = "0";
+    cells[9] = NULL;
+    test_ok(facts_pq_read(&memory, &result, &facts, &err), &err);
+    assert_false(facts.receiver_running);
+    assert_int_equal(facts.position.timeline, 7);
+    cells[11] = "1700000000002"; /* Another start: who knows what was done to its files. */
+    test_ok(facts_pq_read(&memory, &result, &facts, &err), &err);
+    assert_int_equal(facts.position.timeline, 3);
+}
+
 static void test_a_cell_that_makes_no_sense_changes_nothing(void **state)
 {
     static const struct {
@@ -502,6 +524,7 @@ int main(void)
         cmocka_unit_test(test_a_promotion_shows_on_an_open_connection_with_the_new_timeline),
         cmocka_unit_test(test_a_change_that_needs_a_restart_is_told_with_old_and_new_value),
         cmocka_unit_test(test_what_is_replayed_counts_when_less_is_received),
+        cmocka_unit_test(test_the_timeline_does_not_fall_when_the_receiver_is_gone),
         cmocka_unit_test(test_a_cell_that_makes_no_sense_changes_nothing),
         cmocka_unit_test(test_rows_of_another_query_are_refused),
         cmocka_unit_test(test_as_many_replicas_as_there_is_room_for_are_read),
