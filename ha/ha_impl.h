@@ -213,6 +213,8 @@ void postgres_done(struct ha *ha, const struct pg_action_done *done);
 void postgres_local(struct ha *ha, enum ha_local_kind kind, uint64_t id);
 void postgres_tick(struct ha *ha);
 bool postgres_is_measured(const struct ha *ha);
+/* Where the WAL of the running server ends, on the timeline that its marker proves at least. */
+struct pg_position postgres_position(const struct ha *ha);
 bool postgres_needs_bootstrap(const struct ha *ha);
 /* The grantee could not become writable: the leader has to choose somebody else. */
 void postgres_give_up_grant(struct ha *ha, uint64_t epoch, const char *why);

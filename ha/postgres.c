@@ -198,6 +198,27 @@ bool postgres_is_measured(const struct ha *ha)
             time_since(ha->now_ms, facts->stopped_since_ms) >= MEASURE_PATIENCE_MS);
 }
 
+struct pg_position postgres_position(const struct ha *ha)
+{
+    const struct pg_record *record = &ha->facts.record;
+    const struct cluster_grant *grant = cluster_grant_of(&ha->cluster, record->marker_epoch);
+    struct pg_position position = ha->facts.position;
+
+    if (position.timeline == 0) {
+        return position;
+    }
+    /* Without a receiver a standby goes by its control file, which names the timeline before
+     * until its next restart point. */
+    if (record->marker_epoch != 0 && record->marker_epoch == record->follow_epoch &&
+        record->follow_timeline > position.timeline) {
+        position.timeline = record->follow_timeline;
+    }
+    if (grant != NULL && grant->served_at.timeline > position.timeline) {
+        position.timeline = grant->served_at.timeline;
+    }
+    return position;
+}
+
 static void report_stopped(struct ha *ha)
 {
     const struct cluster_grant *last = &ha->cluster.last;

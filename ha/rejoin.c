@@ -16,13 +16,23 @@ static enum rejoin off_line(uint32_t primary_timeline, struct pg_position end)
     return end.timeline == primary_timeline ? REJOIN_CLONE : REJOIN_REWIND;
 }
 
-enum rejoin rejoin_decide(
+/* A grant that begins on another timeline than its parent served on continued a promotion that
+ * ended before its first commit: where that one left the line no grant tells. */
+static bool tells_where_it_left(
+    const struct cluster_grant *grant, const struct cluster_grant *parent)
+{
+    return grant->start.timeline == 0 || parent->served_at.timeline == 0 ||
+           grant->start.timeline == parent->served_at.timeline;
+}
+
+static enum rejoin decide_for_marker(
     const struct cluster *cluster, uint32_t primary_timeline, uint64_t marker_epoch,
     struct pg_position end)
 {
     const struct cluster_grant *grant = &cluster->last;
     uint32_t timeline = primary_timeline;
     uint64_t limit_lsn = UINT64_MAX; /* Past it, the line of the grants was left. */
+    bool limit_is_told = true;
 
     ASSERT(grant->epoch != 0);
     while (grant->epoch != marker_epoch) {
@@ -36,11 +46,13 @@ enum rejoin rejoin_decide(
              * does not go back far enough. */
             const bool on_line = end.lsn <= grant->start.lsn || end.timeline == timeline;
 
-            return grant->parent == marker_epoch && on_line && end.lsn <= limit_lsn ? REJOIN_FOLLOW
-                                                                                    : REJOIN_CLONE;
+            return grant->parent == marker_epoch && on_line && limit_is_told && end.lsn <= limit_lsn
+                       ? REJOIN_FOLLOW
+                       : REJOIN_CLONE;
         }
         if (!went_on_in_place(grant, timeline, parent)) {
             limit_lsn = grant->start.lsn;
+            limit_is_told = tells_where_it_left(grant, parent);
         }
         grant = parent;
         timeline = parent->served_at.timeline;
@@ -50,7 +62,23 @@ enum rejoin rejoin_decide(
     if (timeline != 0 && end.timeline != 0 && end.timeline != timeline) {
         return off_line(primary_timeline, end);
     }
-    return end.lsn <= limit_lsn ? REJOIN_FOLLOW : off_line(primary_timeline, end);
+    return limit_is_told && end.lsn <= limit_lsn ? REJOIN_FOLLOW : off_line(primary_timeline, end);
+}
+
+enum rejoin rejoin_decide(
+    const struct cluster *cluster, uint32_t primary_timeline, const struct pg_record *record,
+    struct pg_position end)
+{
+    const enum rejoin rejoin =
+        decide_for_marker(cluster, primary_timeline, record->marker_epoch, end);
+
+    /* It streamed from the grantee of an epoch and has not got its first commit yet: what it has
+     * on that timeline is of that epoch all the same. */
+    if (rejoin != REJOIN_FOLLOW && record->follow_epoch > record->marker_epoch &&
+        end.timeline != 0 && end.timeline == record->follow_timeline) {
+        return decide_for_marker(cluster, primary_timeline, record->follow_epoch, end);
+    }
+    return rejoin;
 }
 
 const char *rejoin_name(enum rejoin rejoin)

@@ -101,7 +101,7 @@ static void pledge(struct ha *ha)
     if (facts->run == PG_RUN_UP && facts->sql_ok && !facts->in_recovery) {
         if (ha->cluster.last.epoch == 0) {
             /* Found running before the first epoch: the grant will be for it. */
-            pledge_with(ha, facts->position);
+            pledge_with(ha, postgres_position(ha));
         }
         return; /* The old primary: it pledges as a voter, and its lease runs out. */
     }
@@ -120,7 +120,7 @@ static void pledge(struct ha *ha)
         return;
     }
     if (facts->run == PG_RUN_UP && facts->sql_ok && replay_is_told(facts)) {
-        pledge_with(ha, facts->position);
+        pledge_with(ha, postgres_position(ha));
     }
 }
 
@@ -202,7 +202,7 @@ static void follow_stopped(struct ha *ha, const struct pg_upstream *upstream)
 
     /* What pg_rewind has looked at is in order, also where it found nothing to do. */
     if (end.lsn != 0 && facts->record.data_dir_id != 0 && ha->rewound_epoch != ha->cluster.epoch) {
-        rejoin = rejoin_decide(&ha->cluster, upstream->timeline, facts->record.marker_epoch, end);
+        rejoin = rejoin_decide(&ha->cluster, upstream->timeline, &facts->record, end);
     }
     if (rejoin == REJOIN_FOLLOW) {
         start_standby(ha, "to follow the primary"); /* If its end is past the line, we shall see. */
@@ -228,13 +228,12 @@ static void follow_now(struct ha *ha, const struct pg_upstream *upstream)
 static bool is_on_line_anyway(const struct ha *ha, const struct pg_upstream *upstream)
 {
     const struct pg_position any_end = {
-        .timeline = ha->facts.position.timeline,
+        .timeline = postgres_position(ha).timeline,
         .lsn = UINT64_MAX,
     };
 
     return ha->rewound_epoch == ha->cluster.epoch ||
-           rejoin_decide(
-               &ha->cluster, upstream->timeline, ha->facts.record.marker_epoch, any_end) ==
+           rejoin_decide(&ha->cluster, upstream->timeline, &ha->facts.record, any_end) ==
                REJOIN_FOLLOW;
 }
 
@@ -262,8 +261,7 @@ static void follow_running(struct ha *ha, const struct pg_upstream *upstream)
     if (!replay_is_told(facts)) {
         return; /* It depends on where its own WAL ends: that is known when it has replayed it. */
     }
-    rejoin = rejoin_decide(
-        &ha->cluster, upstream->timeline, facts->record.marker_epoch, facts->position);
+    rejoin = rejoin_decide(&ha->cluster, upstream->timeline, &facts->record, postgres_position(ha));
     if (rejoin == REJOIN_FOLLOW) {
         follow_now(ha, upstream);
     } else {

@@ -97,7 +97,7 @@ static void fill_postgres(const struct ha *ha, struct ha_status *status)
     status->writable = facts->run == PG_RUN_UP && !facts->in_recovery && facts->sql_ok;
     status->writable_epoch = facts->writable_start ? facts->start_epoch : 0;
     status->in_recovery = facts->in_recovery;
-    status->position = facts->position;
+    status->position = postgres_position(ha);
     status->received_lsn = facts->received_lsn;
     status->replayed_lsn = facts->replayed_lsn;
     status->replayed_wall_ms = facts->replayed_wall_ms;

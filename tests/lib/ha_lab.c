@@ -261,6 +261,9 @@ static void server_runs(struct lab *lab, struct lab_node *node)
     pg->facts.position = (struct pg_position){.lsn = 0};
     if (pg->facts.run == PG_RUN_UP) {
         pg->facts.position = (struct pg_position){.timeline = pg->timeline, .lsn = pg->lsn};
+        if (pg->control_timeline != 0 && pg->facts.in_recovery && !pg->facts.receiver_running) {
+            pg->facts.position.timeline = pg->control_timeline;
+        }
     }
 }
 

@@ -48,7 +48,24 @@ static enum rejoin decide(
     uint32_t primary_timeline, uint64_t marker, uint32_t timeline, uint64_t lsn)
 {
     return rejoin_decide(
-        &cluster, primary_timeline, marker, (struct pg_position){.timeline = timeline, .lsn = lsn});
+        &cluster, primary_timeline, &(struct pg_record){.marker_epoch = marker},
+        (struct pg_position){.timeline = timeline, .lsn = lsn});
+}
+
+/* Of a node that was told to follow the grantee of `follow` on `timeline`, and ends there. */
+static enum rejoin decide_on_the_way(
+    uint32_t primary_timeline, uint64_t marker, uint64_t follow, uint32_t timeline, uint64_t lsn)
+{
+    const struct pg_record record = {
+        .marker_epoch = marker,
+        .follow_epoch = follow,
+        .follow_timeline = timeline,
+        .follow_lsn = lsn + 1,
+    };
+
+    return rejoin_decide(
+        &cluster, primary_timeline, &record,
+        (struct pg_position){.timeline = timeline, .lsn = lsn});
 }
 
 static void test_who_has_the_newest_marker_follows(void **state)
@@ -136,6 +153,63 @@ static void test_a_promotion_without_its_first_commit_is_off_the_line(void **sta
     assert_int_equal(decide(2, 1, 1, 500), REJOIN_FOLLOW);
 }
 
+/* C was promoted, to timeline 2, and died before its first commit; then it was granted again, from
+ * that timeline. Its grant says where its WAL ended, not where it left the line. */
+static void test_a_grant_that_continues_a_promotion_without_a_commit_hides_the_switch(void **state)
+{
+    (void)state;
+    grant(1, A, 0, 100, 1);
+    grant(2, C, 1, 500, 0);
+    grant(3, C, 1, 600, 3);
+    assert_int_equal(decide(3, 1, 1, 550), REJOIN_FOLLOW); /* Had it begun on timeline 1. */
+    cluster.last.start.timeline = 2;
+    assert_int_equal(decide(3, 1, 1, 550), REJOIN_REWIND);
+    assert_int_equal(decide(1, 1, 1, 550), REJOIN_CLONE);
+    assert_int_equal(decide(3, 3, 3, 700), REJOIN_FOLLOW);
+}
+
+static void test_a_hidden_switch_counts_past_restarts_in_place_and_not_past_a_known_one(
+    void **state)
+{
+    (void)state;
+    grant(1, A, 0, 100, 1);
+    grant(2, A, 1, 500, 1); /* In place. */
+    grant(3, C, 2, 600, 3);
+    cluster.last.start.timeline = 2;
+    cluster.history[cluster.history_count - 1] = cluster.last;
+    assert_int_equal(decide(3, 1, 1, 550), REJOIN_REWIND);
+    (void)set_up(state);
+    grant(1, A, 0, 100, 1);
+    grant(2, B, 1, 500, 2);
+    grant(3, C, 2, 900, 4);
+    cluster.last.start.timeline = 3;
+    cluster.history[cluster.history_count - 1] = cluster.last;
+    assert_int_equal(decide(4, 1, 1, 500), REJOIN_FOLLOW);
+    assert_int_equal(decide(4, 2, 2, 850), REJOIN_REWIND);
+}
+
+/* A slow link: it restarts between the new timeline and the first commit on it. */
+static void test_who_streams_and_has_not_got_the_first_commit_follows(void **state)
+{
+    (void)state;
+    grant(1, A, 0, 100, 1);
+    grant(2, B, 1, 500, 2);
+    assert_int_equal(decide_on_the_way(2, 1, 2, 2, 504), REJOIN_FOLLOW);
+    grant(3, B, 2, 900, 2); /* Its source went on in place meanwhile. */
+    assert_int_equal(decide_on_the_way(2, 1, 2, 2, 504), REJOIN_FOLLOW);
+    assert_int_equal(decide_on_the_way(2, 1, 2, 3, 504), REJOIN_REWIND); /* Of no grant at all. */
+}
+
+static void test_who_streamed_from_a_branch_that_was_given_up_does_not_follow(void **state)
+{
+    (void)state;
+    grant(1, A, 0, 100, 1);
+    grant(2, B, 1, 500, 2);
+    grant(3, C, 1, 600, 2);
+    assert_int_equal(decide_on_the_way(2, 1, 2, 2, 504), REJOIN_CLONE);
+    assert_int_equal(decide_on_the_way(3, 1, 2, 2, 504), REJOIN_REWIND);
+}
+
 static void test_a_branch_given_up_is_seen_past_later_grants(void **state)
 {
     (void)state;
@@ -206,6 +280,10 @@ int main(void)
         TEST(test_a_restart_on_another_directory_or_timeline_is_a_switch),
         TEST(test_an_isolated_promotion_on_the_same_timeline_is_cloned),
         TEST(test_a_promotion_without_its_first_commit_is_off_the_line),
+        TEST(test_a_grant_that_continues_a_promotion_without_a_commit_hides_the_switch),
+        TEST(test_a_hidden_switch_counts_past_restarts_in_place_and_not_past_a_known_one),
+        TEST(test_who_streams_and_has_not_got_the_first_commit_follows),
+        TEST(test_who_streamed_from_a_branch_that_was_given_up_does_not_follow),
         TEST(test_a_branch_given_up_is_seen_past_later_grants),
         TEST(test_before_the_first_epoch_positions_decide),
         TEST(test_what_the_history_does_not_tell_any_more_is_cloned),

@@ -38,6 +38,11 @@ static bool another_serves(const struct lab *any)
            lab_primary(any) == cluster->last.node;
 }
 
+static bool third_epoch_serves(const struct lab *any)
+{
+    return another_serves(any) && lab_cluster(any)->epoch == 3;
+}
+
 static bool a_standby_is_cut(const struct lab *any)
 {
     return !any->nodes[1].pg.facts.conninfo_set || !any->nodes[2].pg.facts.conninfo_set;
@@ -156,6 +161,32 @@ static void test_an_old_primary_that_comes_back_follows_the_new_one(void **state
     lab_until(lab, lab_all_is_well, 5000);
     assert_int_equal(epoch(), 2);
     assert_true(lab_node(lab, 1)->noted[HA_NOTE_DIVERGED] > 0); /* It wrote until its fence. */
+}
+
+/* Two failovers within one restart point: the control files still name the first timeline. */
+static void test_a_standby_that_tells_an_old_timeline_is_not_taken_for_diverged(void **state)
+{
+    uint64_t second;
+
+    (void)state;
+    running(3);
+    lab_power_off(lab, 1);
+    lab_until(lab, another_serves, 2 * TTL_MS);
+    second = lab_primary(lab);
+    lab_power_on(lab, 1);
+    lab_until(lab, lab_all_is_well, 10000);
+    for (uint64_t id = 1; id <= 3; id++) {
+        lab_node(lab, id)->pg.control_timeline = 1;
+        lab_node(lab, id)->noted[HA_NOTE_DIVERGED] = 0;
+    }
+    lab->write_bytes = 0;
+    lab_power_off(lab, second);
+    lab_until(lab, third_epoch_serves, 2 * TTL_MS);
+    assert_int_equal(lab_cluster(lab)->last.start.timeline, 2);
+    lab_until(lab, lab_all_is_well, 5000);
+    for (uint64_t id = 1; id <= 3; id++) {
+        assert_int_equal(lab_node(lab, id)->noted[HA_NOTE_DIVERGED], 0);
+    }
 }
 
 static void test_a_cut_that_ends_in_time_changes_nothing(void **state)
@@ -629,6 +660,7 @@ int main(void)
         TEST(test_data_of_another_cluster_is_left_alone),
         TEST(test_when_the_primarys_node_is_gone_nobody_is_granted_before_the_wait),
         TEST(test_an_old_primary_that_comes_back_follows_the_new_one),
+        TEST(test_a_standby_that_tells_an_old_timeline_is_not_taken_for_diverged),
         TEST(test_a_cut_that_ends_in_time_changes_nothing),
         TEST(test_a_primary_that_is_heard_but_hears_nothing_is_replaced),
         TEST(test_a_primary_serves_on_while_the_log_decides_nothing),
