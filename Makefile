@@ -11,6 +11,7 @@ PREFIX  ?= /usr/local
 PYTHON  ?= /usr/bin/python3
 SEED    ?= 1
 RUNS    ?= 200
+ROUNDS  ?= 20
 
 CLANG_FORMAT ?= clang-format
 CLANG_TIDY   ?= clang-tidy
@@ -111,7 +112,7 @@ ALL_LDFLAGS = -pthread -Wl,--as-needed $(CFLAGS_$(MODE)) $(LDFLAGS_$(MODE)) $(CF
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all build-all deps unit io sim mutants e2e check demo demo-stop bench docs fmt fmt-check includes \
+.PHONY: all build-all deps unit io sim mutants e2e e2e-long check demo demo-stop bench docs fmt fmt-check includes \
 	purity tidy clean install help
 
 # The programs: pgbaton, pgbaton-guard, pgbatonctl.
@@ -144,6 +145,11 @@ mutants:
 e2e:
 	@$(MAKE) --no-print-directory all
 	@PGBATON_BUILD=$(abspath $(OUT)) timeout 900 $(PYTHON) -m pytest -q tests/e2e
+
+# Random faults in whole clusters, some five seconds a round: make e2e-long SEED=1 ROUNDS=20
+e2e-long:
+	@$(MAKE) --no-print-directory all
+	@PGBATON_BUILD=$(abspath $(OUT)) SEED=$(SEED) ROUNDS=$(ROUNDS) $(PYTHON) -m pytest -q tests/e2e/drill.py
 
 # Everything a change must pass; ends in "N passed, N failed".
 check:

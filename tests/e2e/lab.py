@@ -517,8 +517,11 @@ class Lab:
 
     # --- Clients ---
 
-    def probe(self, where="client", nodes=None):
-        """Starts to write from `where` to the primary among `nodes` (all), and has written."""
+    def probe(self, where="client", nodes=None, wait=True):
+        """Starts to write from `where` to the primary among `nodes` (all).
+
+        `wait`: it has written. Else there may be no primary among them yet.
+        """
         self.sql(
             self.wait_for_primary(),
             "CREATE TABLE IF NOT EXISTS probe (writer text, id bigint, PRIMARY KEY (writer, id))",
@@ -526,7 +529,8 @@ class Lab:
         addresses = [self.nodes[name].address for name in nodes or self.nodes]
         probe = Probe(self, f"probe{len(self.probes) + 1}", where, addresses)
         self.probes.append(probe)
-        self.wait_for(probe.acknowledged, 10, f"the first write of {probe.writer}")
+        if wait:
+            self.wait_for(probe.acknowledged, 10, f"the first write of {probe.writer}")
         return probe
 
     def lost(self, probe):

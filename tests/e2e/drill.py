@@ -1,0 +1,162 @@
+"""Faults at random, one or two at once, for as many rounds as wanted; see `make e2e-long`.
+
+SEED chooses the faults, their victims and how long they last, ROUNDS how many there are. What
+happens in between depends on the machine too, so that a seed does not repeat a run exactly.
+"""
+
+import contextlib
+import itertools
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from lab import TAIL_SECONDS, now
+
+SEED = int(os.environ.get("SEED", "1"))
+ROUNDS = int(os.environ.get("ROUNDS", "20"))
+
+
+# --- Faults. All are undone by recover(), after wake_up(). ---
+
+
+def kill_node(lab, name):
+    lab.kill_node(name)
+
+
+def kill_daemon(lab, name):
+    lab.kill_daemon(name)
+
+
+def restart_daemon(lab, name):
+    lab.kill_daemon(name)
+    lab.start(name)
+
+
+def stop_daemon(lab, name):
+    lab.stop_daemon(name)
+
+
+def freeze_daemon(lab, name):
+    lab.signal_daemon(name, signal.SIGSTOP)
+
+
+def kill_postmaster(lab, name):
+    lab.kill_postmaster(name)
+
+
+def kill_guard(lab, name):
+    os.kill(lab.nodes[name].guard(), signal.SIGKILL)
+
+
+def cut(lab, name):
+    lab.net.cut(name)
+
+
+def cut_in(lab, name):
+    lab.net.cut_in(name)
+
+
+def cut_out(lab, name):
+    lab.net.cut_out(name)
+
+
+def cut_from_one(lab, name):
+    lab.net.cut(name, next(other for other in lab.nodes if other != name))
+
+
+def pull_cable(lab, name):
+    lab.net.link_down(name)
+
+
+def ask(lab, name, path, body):
+    # Whether it succeeds is not the point here, and the answer may take longer than the fault.
+    with contextlib.suppress(OSError):
+        lab.rest(name, path, "POST", body, timeout=0.1)
+
+
+def switch_over(lab, name):
+    ask(lab, name, "/switchover", {"leader": lab.primary()})
+
+
+def restart_postgresql(lab, name):
+    ask(lab, name, "/restart", {})
+
+
+def rebuild(lab, name):
+    ask(lab, name, "/reinitialize", {"force": True})
+
+
+# Whoever is hit by these alone, no row is lost.
+HARMLESS = [restart_daemon, stop_daemon, kill_postmaster, switch_over, restart_postgresql, rebuild]
+HARMFUL = [kill_node, kill_daemon, freeze_daemon, kill_guard, cut, cut_in, cut_out, cut_from_one,
+           pull_cable]
+
+
+def wake_up(lab):
+    for node in lab.nodes.values():
+        if node.is_running():
+            node.daemon.send_signal(signal.SIGCONT)
+
+
+# --- What must hold. ---
+
+
+def reigns(writes):
+    """The writes, by time of their answer, cut where another host answers."""
+    ordered = sorted((w for w in writes if w.outcome == "ok"), key=lambda w: w.answered)
+    return [list(reign) for _, reign in itertools.groupby(ordered, key=lambda w: w.host)]
+
+
+def assert_one_writer_at_a_time(lab, probes, grants_before):
+    """There is another host only after another grant; two that serve at once would alternate."""
+    found = reigns([w for probe in probes for w in probe.writes()])
+    grants = lab.state(lab.primary())["epoch"]["number"] - grants_before
+    hosts = [reign[0].host for reign in found]
+    assert len(found) - 1 <= grants, f"{hosts} under {grants} new grants"
+
+
+def assert_only_tails_lost(lab, probe, fault):
+    """What is lost is the end of a reign that a fault ended. Returns how many rows."""
+    lost = {w.row for w in lab.lost(probe)}
+    for reign in reigns(probe.writes()):
+        gone = [w.row in lost for w in reign]
+        assert gone == sorted(gone), f"lost from the middle of a reign: {sorted(lost)[:20]}"
+        early = [w for w in reign if w.row in lost and w.answered < fault - TAIL_SECONDS]
+        assert not early, f"lost, from before the fault: {early[:5]}"
+    return len(lost)
+
+
+def play(lab, rng, faults):
+    """One round: faults on different nodes, some time, their end, and what must hold."""
+    victims = rng.sample(list(lab.nodes), len(faults))
+    seconds = rng.choice([0.0, 0.5, 1.5, 3.0, 6.0])
+    print(f"{[f.__name__ for f in faults]} on {victims} of {lab.primary()} for {seconds} s")
+    grants = lab.state(lab.primary())["epoch"]["number"]
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(lab.probe())]
+        for name in lab.nodes:
+            probes.append(stack.enter_context(lab.probe(name, nodes=[name], wait=False)))
+        fault = now()
+        try:
+            for hit, name in zip(faults, victims):
+                hit(lab, name)
+            time.sleep(seconds)  # The length of the fault is part of it.
+        finally:
+            wake_up(lab)
+        lab.recover()
+        healed = now()
+        lab.wait_for(lambda: probes[0].wrote_since(healed), 20, "writes after the fault")
+    assert_one_writer_at_a_time(lab, probes, grants)
+    written = [probe for probe in probes if probe.acknowledged()]
+    lost = sum(assert_only_tails_lost(lab, probe, fault) for probe in written)
+    assert lost == 0 or not set(faults) <= set(HARMLESS), f"{lost} rows lost"
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_a_cluster_survives_whatever_happens(lab, number):
+    rng = random.Random(SEED * 1000 + number)
+    faults = rng.sample(HARMLESS + HARMFUL, rng.choice([1, 1, 2]))
+    play(lab, rng, faults)
