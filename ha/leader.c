@@ -13,7 +13,8 @@
 #define PLEDGE_GRACE_MS      100 /* For the rest, when a majority has pledged. */
 #define WAIT_NEARLY_OVER_MS  20
 #define OLD_PRIMARY_AGAIN_MS 60000
-#define CATCH_UP_MS          150 /* A standby that has not yet all of a dead primary's WAL. */
+#define CATCH_UP_MS          150 /* A standby that has not yet all of a dead primary's WAL ... */
+#define CATCH_UP_LEAST_MS    60  /* ... and its word that nothing comes in any more. */
 #define END_PATIENCE_MS      2500 /* Its files are being read; where its WAL ends is not known yet. */
 #define SWITCHOVER_MS        5000 /* Then the old primary goes on. */
 #define BOOTSTRAP_WAIT_MS    3000 /* For the members that are not there yet. */
@@ -556,20 +557,37 @@ static uint64_t find_complete(const struct ha *ha, const struct ha_stopped *stop
     return found;
 }
 
+/* Runs PostgreSQL on the dead or stopped primary's branch, and may be chosen after it. */
+static bool may_succeed(const struct ha *ha, uint64_t node)
+{
+    const struct ha_status *old = ha_known_status(ha, ha->cluster.last.node);
+    const struct ha_status *status = ha_fresh_status(ha, node);
+    const uint64_t wanted = requested(ha);
+
+    return status != NULL && old != NULL && node != ha->cluster.last.node &&
+           status->run == PG_RUN_UP && status->in_recovery && !status->leaving &&
+           status->marker_epoch == old->marker_epoch && (wanted == 0 || wanted == node) &&
+           (!status->nofailover || wanted == node);
+}
+
 /* A node that could still get everything: it streams, or did a moment ago. */
 static bool somebody_may_complete(const struct ha *ha)
 {
-    const struct ha_status *old = ha_known_status(ha, ha->cluster.last.node);
-    const uint64_t wanted = requested(ha);
+    for (uint32_t i = 0; i < ha->raft.member_count; i++) {
+        if (may_succeed(ha, ha->raft.members[i].id)) {
+            return true;
+        }
+    }
+    return false;
+}
 
+/* As far as their statuses tell: what is on its way from a dead primary still comes in. */
+static bool somebody_streams(const struct ha *ha)
+{
     for (uint32_t i = 0; i < ha->raft.member_count; i++) {
         const uint64_t node = ha->raft.members[i].id;
-        const struct ha_status *status = ha_fresh_status(ha, node);
 
-        if (status != NULL && old != NULL && node != ha->cluster.last.node &&
-            status->run == PG_RUN_UP && status->in_recovery && !status->leaving &&
-            status->marker_epoch == old->marker_epoch && (wanted == 0 || wanted == node) &&
-            (!status->nofailover || wanted == node)) {
+        if (may_succeed(ha, node) && ha_fresh_status(ha, node)->streaming) {
             return true;
         }
     }
@@ -608,7 +626,9 @@ static void after_death(struct ha *ha, const struct ha_stopped *stopped)
     const bool in_place = ha->dynamic.primary_start_timeout_ms > 0;
     const uint64_t complete = find_complete(ha, stopped);
     /* A start in place needs to know the end as well. */
-    const uint64_t patience_ms = in_place && !stopped->end_final ? END_PATIENCE_MS : CATCH_UP_MS;
+    const uint64_t patience_ms = in_place && !stopped->end_final ? END_PATIENCE_MS
+                                 : somebody_streams(ha)          ? CATCH_UP_MS
+                                                                 : CATCH_UP_LEAST_MS;
 
     if (!older_is_over(ha)) {
         revoke(ha, "PostgreSQL of the grantee died before it served");

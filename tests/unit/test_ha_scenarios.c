@@ -300,15 +300,20 @@ static void test_when_postgres_dies_a_complete_standby_takes_over(void **state)
 
 static void test_when_postgres_dies_and_nobody_has_all_of_it_it_starts_in_place(void **state)
 {
+    uint64_t died_ms;
+
     (void)state;
     running(3);
     lab_node(lab, 2)->pg.stalled = lab_node(lab, 3)->pg.stalled = true;
     lab_run(lab, 1000);
     lab_postgres_dies(lab, 1);
+    died_ms = lab->now_ms;
     lab_until(lab, another_serves, 1000);
     assert_int_equal(lab_primary(lab), 1);
     assert_int_equal(lab_cluster(lab)->last.node, 1);
     assert_int_equal(epoch(), 2); /* One start per epoch. */
+    /* Nothing comes in any more at either of them, so nothing is waited for. */
+    assert_in_range(lab_newest(lab, COMMAND_HANDOVER)->at_ms - died_ms, 0, 120);
     lab_node(lab, 2)->pg.stalled = lab_node(lab, 3)->pg.stalled = false;
     lab_until(lab, lab_all_is_well, 5000);
 }
@@ -406,6 +411,21 @@ static void test_a_switchover_that_is_broken_off_leaves_the_old_primary_under_a_
     assert_int_equal(epoch(), 2);
     lab_run(lab, 300);
     assert_reply(1, 7, 503);
+}
+
+static void test_a_planned_stop_that_fails_is_made_harder_once(void **state)
+{
+    (void)state;
+    running(3);
+    lab->write_bytes = 0;
+    lab_node(lab, 1)->pg.fails_to_stop = true;
+    lab_switchover(lab, 2, 1, 3, 7);
+    lab_until(lab, another_serves, 500);
+    assert_int_equal(lab_primary(lab), 3);
+    assert_int_equal(lab_count(lab, COMMAND_HANDOVER), 1);
+    assert_int_equal(lab_node(lab, 1)->noted[HA_NOTE_ACTION_FAILED], 1);
+    lab_until(lab, lab_all_is_well, 3000);
+    assert_reply(2, 7, 200);
 }
 
 static void test_a_request_that_nobody_can_carry_out_is_answered(void **state)
@@ -674,6 +694,7 @@ int main(void)
         TEST(test_a_dead_daemon_ends_its_server_by_the_deadline),
         TEST(test_a_switchover_loses_nothing),
         TEST(test_a_switchover_that_is_broken_off_leaves_the_old_primary_under_a_new_epoch),
+        TEST(test_a_planned_stop_that_fails_is_made_harder_once),
         TEST(test_a_request_that_nobody_can_carry_out_is_answered),
         TEST(test_a_switchover_planned_for_later_decides_nothing_now),
         TEST(test_a_primary_that_leaves_hands_over),
