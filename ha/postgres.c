@@ -138,8 +138,25 @@ static void succeed(struct ha *ha, const struct pg_action_done *done)
     UNREACHABLE();
 }
 
+/* The lease is being kept for a planned stop, and no other action may begin under its epoch: what
+ * a fast stop could not end has to go all the same. If this fails as well the rounds end, and the
+ * guard fences. */
+static void stop_harder(struct ha *ha, const struct pg_action *failed)
+{
+    if (failed->kind == PG_ACTION_STOP && failed->stop == PG_STOP_FAST && ha->stopping_epoch != 0 &&
+        ha->stopping_epoch == failed->epoch) {
+        action_start(
+            ha,
+            (struct pg_action){
+                .kind = PG_ACTION_STOP, .epoch = failed->epoch, .stop = PG_STOP_IMMEDIATE},
+            "the fast stop failed");
+    }
+}
+
 void postgres_done(struct ha *ha, const struct pg_action_done *done)
 {
+    const struct pg_action ended = ha->action;
+
     if (done->id != ha->action.id) {
         return; /* Cancelled by a STOP that took its place. */
     }
@@ -173,6 +190,9 @@ void postgres_done(struct ha *ha, const struct pg_action_done *done)
         }
     }
     ha->action.kind = PG_ACTION_NONE;
+    if (done->result != PG_RESULT_OK) {
+        stop_harder(ha, &ended);
+    }
 }
 
 /*

@@ -174,6 +174,9 @@ static enum pg_result carry_out(struct lab *lab, struct lab_node *node)
         facts->conninfo_set = false;
         return PG_RESULT_OK;
     case PG_ACTION_STOP:
+        if (pg->fails_to_stop && action->stop == PG_STOP_FAST) {
+            return PG_RESULT_FAILED;
+        }
         set_stopped(lab, pg, action->stop == PG_STOP_FAST, true);
         return PG_RESULT_OK;
     case PG_ACTION_CLONE:

@@ -39,6 +39,7 @@ struct lab_pg {
     /* What the test wants. */
     bool stalled; /* Receives nothing, though connected: it stays behind. */
     bool fails_to_promote;
+    bool fails_to_stop;        /* Fast: somebody hangs. */
     bool hangs;                /* The next actions never end. */
     uint32_t control_timeline; /* What it tells while it does not stream; 0: the true one. */
     uint64_t promote_ms;       /* How long a promotion takes; 0: as usual. */

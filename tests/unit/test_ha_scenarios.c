@@ -413,6 +413,21 @@ static void test_a_switchover_that_is_broken_off_leaves_the_old_primary_under_a_
     assert_reply(1, 7, 503);
 }
 
+static void test_a_planned_stop_that_fails_is_made_harder_once(void **state)
+{
+    (void)state;
+    running(3);
+    lab->write_bytes = 0;
+    lab_node(lab, 1)->pg.fails_to_stop = true;
+    lab_switchover(lab, 2, 1, 3, 7);
+    lab_until(lab, another_serves, 500);
+    assert_int_equal(lab_primary(lab), 3);
+    assert_int_equal(lab_count(lab, COMMAND_HANDOVER), 1);
+    assert_int_equal(lab_node(lab, 1)->noted[HA_NOTE_ACTION_FAILED], 1);
+    lab_until(lab, lab_all_is_well, 3000);
+    assert_reply(2, 7, 200);
+}
+
 static void test_a_request_that_nobody_can_carry_out_is_answered(void **state)
 {
     (void)state;
@@ -679,6 +694,7 @@ int main(void)
         TEST(test_a_dead_daemon_ends_its_server_by_the_deadline),
         TEST(test_a_switchover_loses_nothing),
         TEST(test_a_switchover_that_is_broken_off_leaves_the_old_primary_under_a_new_epoch),
+        TEST(test_a_planned_stop_that_fails_is_made_harder_once),
         TEST(test_a_request_that_nobody_can_carry_out_is_answered),
         TEST(test_a_switchover_planned_for_later_decides_nothing_now),
         TEST(test_a_primary_that_leaves_hands_over),
