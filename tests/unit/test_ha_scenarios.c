@@ -459,11 +459,34 @@ static void test_a_switchover_planned_for_later_decides_nothing_now(void **state
     });
     lab_run(lab, 1000);
     assert_reply(1, 7, 202);
+    assert_false(lab_node(lab, 1)->update.watch_closely); /* Nor is anybody in a hurry. */
     lab_node(lab, 3)->pg.stalled = true;
     lab_run(lab, 1000);
     lab_power_off(lab, 1);
     lab_until(lab, another_serves, 2 * TTL_MS);
     assert_int_equal(lab_primary(lab), 2);
+}
+
+static void test_a_switchover_planned_for_later_begins_at_its_hour(void **state)
+{
+    (void)state;
+    running(3);
+    lab_ask(
+        lab, 1,
+        &(struct command){
+            .kind = COMMAND_REQUEST_SET,
+            .request =
+                {.kind = CLUSTER_REQUEST_SWITCHOVER,
+                          .id = 7,
+                          .from = 1,
+                          .to = 3,
+                          .scheduled_wall_ms = lab->now_ms + 5000},
+    });
+    lab_run(lab, 4500);
+    assert_int_equal(lab_primary(lab), 1);
+    lab_until(lab, another_serves, 1000);
+    assert_int_equal(lab_primary(lab), 3);
+    assert_int_equal(lab_count(lab, COMMAND_HANDOVER), 1);
 }
 
 static void test_a_primary_that_leaves_hands_over(void **state)
@@ -697,6 +720,7 @@ int main(void)
         TEST(test_a_planned_stop_that_fails_is_made_harder_once),
         TEST(test_a_request_that_nobody_can_carry_out_is_answered),
         TEST(test_a_switchover_planned_for_later_decides_nothing_now),
+        TEST(test_a_switchover_planned_for_later_begins_at_its_hour),
         TEST(test_a_primary_that_leaves_hands_over),
         TEST(test_the_ttl_changes_in_two_steps),
         TEST(test_a_shorter_ttl_stands_alone_only_when_no_longer_lease_can_run),
