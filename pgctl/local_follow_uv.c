@@ -51,9 +51,10 @@ static enum status work_record(struct job *job, struct err *err)
     return files_write_record(&job->files, &job->record, err);
 }
 
-static bool same_upstream(const struct pg_upstream *a, const struct pg_upstream *b)
+/* Of whatever epoch: a server that goes on as primary has all the WAL that it ever sent. */
+static bool same_server(const struct pg_upstream *a, const struct pg_upstream *b)
 {
-    return a->epoch == b->epoch && a->port == b->port && text_equal(a->host, b->host);
+    return a->port == b->port && text_equal(a->host, b->host);
 }
 
 void action_follow(struct local *local)
@@ -76,8 +77,11 @@ void action_follow(struct local *local)
             "system identifier %" PRIu64 " is another cluster's", local->facts.system_identifier);
         return;
     }
-    /* A receiver that runs now brings WAL of whom we followed before. */
-    if (!local->following || !same_upstream(&local->upstream, upstream)) {
+    /*
+     * A receiver that runs now brings WAL of whom we followed before. One of this very server may
+     * have connected again already, and is not replaced.
+     */
+    if (!local->following || !same_server(&local->upstream, upstream)) {
         local->stale_receiver = local->memory.receiver_pid;
     }
     local->upstream = *upstream;

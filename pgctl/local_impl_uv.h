@@ -170,7 +170,7 @@ struct local {
     uint64_t seen_start_id; /* The start the facts below are of. */
     bool was_up;            /* This start has accepted connections. */
     bool stop_asked;
-    bool cut;               /* No receiver may run: a CUT, or never followed. */
+    bool cut;               /* No receiver may run: a CUT, or started here and never followed. */
     int32_t stale_receiver; /* Runs on behalf of an upstream from before the last FOLLOW. */
     uint64_t query_ms;      /* When the last status query succeeded. */
     int64_t control_mtime_ns;

@@ -332,7 +332,6 @@ enum status local_open(
     local->conf = conf;
     local->events = events;
     local->owner = owner;
-    local->cut = true;
     local->generation = 1;
     text_copy_cut(local->guard_path, sizeof local->guard_path, guard_path);
     status = local_conf_refresh(local, err);
