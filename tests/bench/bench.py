@@ -1,13 +1,15 @@
 """Measures a cluster; see docs/measurements.md for what, and `--help`.
 
-Everything goes to build/bench/results.json as it is found; a whole run also writes
-docs/measurements.md. A scenario that fails is part of the result.
+Everything goes to build/bench/results.json as it is found, what the nodes logged during each run
+to build/bench/logs; a whole run also writes docs/measurements.md. A scenario that fails is part
+of the result.
 """
 
 import argparse
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,8 +33,9 @@ import systems  # noqa: E402
 OUT = lab.ROOT / "build/bench"
 PAGE = lab.ROOT / "docs/measurements.md"
 IDLE_SECONDS = 60
-# Seconds for the scenarios of one system; whole rounds that do not fit are left out.
-BUDGET = 330
+PATRONI_IDLE_SECONDS = 30
+# Seconds for the scenarios of one system; what does not fit is left out.
+BUDGET_PER_RUN = 110
 PATRONI_BUDGET = 200
 
 
@@ -46,7 +49,8 @@ def arguments():
                         choices=[s.name for s in scenarios.SCENARIOS],
                         help="only these, without floor and figures; the page stays as it is")
     parser.add_argument("--systems", nargs="+", choices=list(systems.SYSTEMS), default=None)
-    parser.add_argument("--budget", type=int, default=BUDGET, help="seconds for our scenarios")
+    parser.add_argument("--budget", type=int, help="seconds for our scenarios (default "
+                        f"{BUDGET_PER_RUN} for each run)")
     parser.add_argument("--patroni-budget", type=int, default=PATRONI_BUDGET,
                         help="seconds for the scenarios of each setting of Patroni")
     parser.add_argument("--report", action="store_true",
@@ -72,18 +76,20 @@ def guarded(results, name, measure):
         traceback.print_exc()
 
 
-def extras(found, idle_seconds):
+def extras(found, ours):
     """What is measured on a cluster before anything is done to it."""
 
     def measure(cluster):
+        seconds = IDLE_SECONDS if ours else PATRONI_IDLE_SECONDS
         found["settings"] = cluster.settings_text
-        guarded(found, "idle", lambda: figures.idle(cluster, idle_seconds))
+        guarded(found, "idle", lambda: figures.idle(cluster, seconds))
         for method in ("GET", "OPTIONS"):
             guarded(
                 found, f"http_{method}", lambda: figures.requests_per_second(cluster, method)
             )
-        guarded(found, "decisions", lambda: figures.decisions(cluster))
-        guarded(found, "fdatasync", lambda: figures.plain_fdatasync(cluster.dir))
+        if ours:
+            guarded(found, "decisions", lambda: figures.decisions(cluster))
+            guarded(found, "fdatasync", lambda: figures.plain_fdatasync(cluster.dir))
 
     return measure
 
@@ -95,12 +101,13 @@ def run_system(name, options, results):
     results["systems"][name] = found
     print(f"{title}:", flush=True)
     chosen = [s for s in scenarios.SCENARIOS if not options.only or s.name in options.only]
-    rounds = scenarios.Rounds(
-        make, chosen, options.runs if ours else options.patroni_runs,
-        options.budget if ours else options.patroni_budget, OUT / "logs" / name,
-    )
+    if ours:
+        runs, budget = options.runs, options.budget or BUDGET_PER_RUN * options.runs
+    else:
+        runs, budget = options.patroni_runs, options.patroni_budget
+    rounds = scenarios.Rounds(make, chosen, runs, budget, OUT / "logs" / name)
     found["scenarios"] = rounds.results
-    before = (lambda _: None) if options.only else extras(found, IDLE_SECONDS if ours else 30)
+    before = (lambda _: None) if options.only else extras(found, ours)
     try:
         rounds.run(before)
     except Exception as error:  # No cluster at all. The others are measured none the less.
@@ -141,6 +148,7 @@ def main():
     if options.with_patroni:
         install_patroni()
     wanted = options.systems or (list(systems.SYSTEMS) if options.with_patroni else ["pgbaton"])
+    shutil.rmtree(OUT / "logs", ignore_errors=True)
     begun = time.monotonic()
     results = {"machine": machine.describe(), "systems": {}}
     if not options.only:

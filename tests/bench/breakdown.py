@@ -32,6 +32,9 @@ STEPS = [
     ("serving", r"primary is serving:", True),
 ]
 
+# Clients may write a moment before these are logged.
+LATE = ("promotion seen", "serving")
+
 
 def parse(line):
     """(time, epoch or None, text) of a line, None if it is not one."""
@@ -62,8 +65,19 @@ class Logs:
         epochs = [epoch for path in self.offsets for _, epoch, _ in read(path) if epoch]
         self.epoch = max(epochs, default=0)
 
-    def steps(self, wall):
-        """Name of a step to milliseconds after the time `wall`."""
+    def keep(self, folder):
+        """Copies what was logged since then."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, offset in self.offsets.items():
+            with open(path, "rb") as file:
+                file.seek(offset)
+                (folder / f"{path.parent.name}.log").write_bytes(file.read())
+
+    def steps(self, wall, end):
+        """Name of a step to milliseconds after the time `wall`.
+
+        What is later than `end` belongs to the return of the old node, but for LATE.
+        """
         lines = sorted(
             (line for path, offset in self.offsets.items() for line in read(path, offset)),
             key=lambda line: line[0],
@@ -75,6 +89,8 @@ class Logs:
                     continue
                 # The clock of the log is cut to milliseconds.
                 if moment >= wall - 0.001 and re.match(pattern, text):
-                    found[name] = max(0.0, (moment - wall) * 1000)
+                    after = max(0.0, (moment - wall) * 1000)
+                    if after <= end or name in LATE:
+                        found[name] = after
                     break
         return found

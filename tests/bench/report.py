@@ -48,12 +48,13 @@ def has(results, *path):
 
 
 def floor_of(results, scenario):
-    """What PostgreSQL needs in this scenario: the sum of the medians."""
+    """What PostgreSQL needs in this scenario (the sum of the medians), and waiting for a lease."""
     floor = has(results, "floor") or {}
     parts = [floor.get(name) for name in BY_NAME[scenario].floor]
     if not parts or not all(parts):
         return "-"
-    return seconds(sum(statistics.median(part) for part in parts))
+    own = seconds(sum(statistics.median(part) for part in parts))
+    return f"ttl + {own}" if BY_NAME[scenario].lease else own
 
 
 def counted(runs):
@@ -201,12 +202,13 @@ seconds, min / median / max, unless a table says otherwise.
   are cut by dropping every packet.
 - *Gap*: the longest time between two acknowledged writes. Three clients write a row every 4 ms each, during the same
   fault. *Any host* tries all hosts side by side and shows what the cluster needs. *Multi-host string* is libpq with
-  `{scenarios.MULTI_HOST_OPTIONS}`. *HAProxy* goes through the shipped `conf/haproxy.cfg`. Under pgbench, its four
-  clients go through HAProxy as well.
+  `{scenarios.MULTI_HOST_OPTIONS}`. *HAProxy* goes through the shipped `conf/haproxy.cfg`, whose
+  intervals between health checks are part of the figure. Under pgbench, its four clients go through HAProxy as well.
 - *All nodes stream again*: until the new primary shows all others in state `streaming`; counted from the fault, or
   from the moment the lost node is started, the link mended.
 - *Rows lost*: acknowledged, and not there afterwards. Replication is asynchronous.
-- *Floor*: what PostgreSQL alone needs for the same (sum of the medians below; waiting out a lease is not in it).
+- *Floor*: what PostgreSQL alone needs for the same (sum of the medians below), and the lease of a primary that may
+  still serve.
 - Every run begins with a whole cluster and a CHECKPOINT. Scenarios take turns, so that a slow minute of the machine
   does not hit one of them only; with Patroni as many rounds as fit its time.
 - Idle: no client, no HAProxy. HTTP: `wrk`, one thread, {figures.WRK_CONNECTIONS} connections kept alive,

@@ -22,9 +22,11 @@ WHOLE_DEADLINE = 90
 # An open connection to a node that is silent ends after a second, as it would in production.
 MULTI_HOST_OPTIONS = "target_session_attrs=read-write connect_timeout=2 tcp_user_timeout=1000"
 
-# `heal` lets the old node in again; `unnoticed`: clients must not notice anything.
+# `heal` lets the old node in again; `lease`: the old primary's has to run out first;
+# `unnoticed`: clients must not notice anything.
 Scenario = collections.namedtuple(
-    "Scenario", "name title fault load heal floor unnoticed", defaults=(False, None, (), False)
+    "Scenario", "name title fault load heal floor lease unnoticed",
+    defaults=(False, None, (), False, False),
 )
 
 
@@ -75,8 +77,10 @@ SCENARIOS = [
         "postmaster_load", "postmaster killed under pgbench", kill_postmaster, load=True,
         floor=("crash_load",),
     ),
-    Scenario("node", "node lost", kill_node, heal=start_node, floor=("promote_idle",)),
-    Scenario("link", "link cut", cut_link, heal=mend_link, floor=("promote_idle",)),
+    Scenario(
+        "node", "node lost", kill_node, heal=start_node, floor=("promote_idle",), lease=True
+    ),
+    Scenario("link", "link cut", cut_link, heal=mend_link, floor=("promote_idle",), lease=True),
     Scenario(
         "daemon_stop", "daemon of the primary stopped", stop_daemon, heal=start_node,
         floor=("stop_idle", "promote_idle"),
@@ -180,7 +184,7 @@ def watch(cluster, scenario, old, writers, moment):
         time.sleep(POLL_SECONDS)
 
 
-def measure(cluster, scenario, number):
+def measure(cluster, scenario, number, log_folder):
     """One run; the cluster is healthy and HAProxy runs. Seconds, but for the steps (ms)."""
     cluster.checkpoint()
     old = cluster.wait_for_primary()
@@ -196,24 +200,24 @@ def measure(cluster, scenario, number):
         if scenario.load:
             time.sleep(WARM_UP_SECONDS)
         logs = breakdown.Logs(cluster)
+        stack.callback(logs.keep, log_folder)
         moment, wall = lab.now(), time.time()
         scenario.fault(cluster, old)
         whole, let_in = watch(cluster, scenario, old, writers, moment)
     gaps = {name: writer.gap(moment) for name, writer in writers.items()}
-    steps = logs.steps(wall)
-    steps["first write"] = (gaps["each"][1] - moment) * 1000
+    first_write = (gaps["each"][1] - moment) * 1000
     return {
         "old": old,
         "new": cluster.wait_for_primary(),
         "gap": {name: seconds for name, (seconds, _) in gaps.items()},
         "whole": whole - let_in,
         "lost": sum(writer.lost(cluster) for writer in writers.values()),
-        "steps": steps,
+        "steps": {**logs.steps(wall, first_write), "first write": first_write},
     }
 
 
 def keep_logs(cluster, folder):
-    """What the logs say of a run that failed."""
+    """All that the logs say, for a run that failed."""
     folder.mkdir(parents=True, exist_ok=True)
     for path in cluster.dir.rglob("*.log"):
         name = "-".join(path.relative_to(cluster.dir).parts)
@@ -223,10 +227,11 @@ def keep_logs(cluster, folder):
 def attempt(cluster, scenario, number, log_folder):
     """One run, or why there is none. A failure is a result."""
     begun = time.monotonic()
+    folder = log_folder / f"{scenario.name}-{number}"
     try:
-        result = measure(cluster, scenario, number)
+        result = measure(cluster, scenario, number, folder)
     except Exception as error:  # Whatever it is: reported, and the other scenarios go on.
-        keep_logs(cluster, log_folder / f"{scenario.name}-{number}")
+        keep_logs(cluster, folder / "all")
         result = {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
     result["took"] = time.monotonic() - begun
     return result
@@ -291,7 +296,7 @@ class Rounds:
             try:
                 cluster.recover()
             except Exception as error:
-                keep_logs(cluster, self.log_folder / f"{scenario.name}-{number}-recovery")
+                keep_logs(cluster, self.log_folder / f"{scenario.name}-{number}" / "recovery")
                 result.setdefault("error", f"the cluster did not recover: {error}")
                 print(f"  {result['error']}", flush=True)
                 return
