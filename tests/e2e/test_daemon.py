@@ -53,6 +53,15 @@ def test_daemons_killed_one_after_the_other_change_nothing(lab):
     assert_untouched(lab, lab.primary(), kill_all_in_turn)
 
 
+def test_all_daemons_killed_at_once_change_nothing(lab):
+    def kill_all(lab, _):
+        for name in lab.nodes:
+            lab.kill_daemon(name)
+        lab.start()
+
+    assert_untouched(lab, lab.primary(), kill_all)
+
+
 def test_a_killed_daemon_that_stays_away_is_replaced(lab):
     old = lab.primary()
     with lab.probe(where=old, nodes=[old]) as inside, lab.probe() as probe:
