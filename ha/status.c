@@ -1,9 +1,11 @@
 /*
  * What this node tells the others about itself, and what it remembers of them.
  */
+#include <stddef.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/attr.h"
 #include "base/name.h"
 #include "base/text.h"
 #include "base/time.h"
@@ -205,28 +207,105 @@ void status_receive(struct ha *ha, const struct ha_message *message)
     remember_position(ha, status);
 }
 
-/* What moves all the time is no reason to send at once. */
+/*
+ * What is told at once when it changes. Field by field: the bytes between fields are anything, and
+ * would be news each time. Left out is what moves all the time, and goes along each second.
+ */
+struct news {
+    size_t offset;
+    size_t size;
+};
+
+#define NEWS(member)                                                                         \
+    {                                                                                        \
+        offsetof(struct ha_status, member), sizeof(((const struct ha_status *)NULL)->member) \
+    }
+
+static const struct news news[] = {
+    NEWS(start_id),
+    NEWS(member.id),
+    NEWS(member.data_dir_id),
+    NEWS(member.witness),
+    NEWS(member.pg_port),
+    NEWS(member.name),
+    NEWS(member.pg_host),
+    NEWS(member.api_url),
+    NEWS(log_epoch),
+    NEWS(position_checked),
+    NEWS(suspects_epoch),
+    NEWS(data),
+    NEWS(run),
+    NEWS(system_identifier),
+    NEWS(writable),
+    NEWS(writable_epoch),
+    NEWS(in_recovery),
+    NEWS(position.timeline),
+    NEWS(receiver_running),
+    NEWS(streaming),
+    NEWS(replay_paused),
+    NEWS(marker_epoch),
+    NEWS(follows_epoch),
+    NEWS(pledged_epoch),
+    NEWS(pledged_position.timeline),
+    NEWS(pledged_position.lsn),
+    NEWS(ready_epoch),
+    NEWS(ready_at.timeline),
+    NEWS(ready_at.lsn),
+    NEWS(refused_epoch),
+    NEWS(stopped.epoch),
+    NEWS(stopped.planned),
+    NEWS(stopped.restart),
+    NEWS(stopped.end.timeline),
+    NEWS(stopped.end.lsn),
+    NEWS(stopped.end_final),
+    NEWS(stopped.redo_bytes),
+    NEWS(nofailover),
+    NEWS(failover_priority),
+    NEWS(noloadbalance),
+    NEWS(can_bootstrap),
+    NEWS(watchdog_failed),
+    NEWS(guard_rings),
+    NEWS(server_version),
+    NEWS(state),
+    NEWS(role),
+    NEWS(pending_restart),
+    NEWS(leaving),
+    NEWS(failed_epoch),
+    NEWS(why_failed),
+    NEWS(pending_restart_reason),
+    NEWS(tags),
+    NEWS(version),
+};
+
+/* While a change of primary is under way, who gets what decides it. */
+static const struct news urgent_news[] = {
+    NEWS(position.lsn),
+    NEWS(received_lsn),
+    NEWS(replayed_lsn),
+    NEWS(replayed_wall_ms),
+};
+
+static bool differ(
+    const struct ha_status *a, const struct ha_status *b, const struct news *fields, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (memcmp(
+                (const uint8_t *)a + fields[i].offset, (const uint8_t *)b + fields[i].offset,
+                fields[i].size) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_news(const struct ha *ha, const struct ha_status *status)
 {
-    struct ha_status a = *status;
-    struct ha_status b = ha->status_sent;
+    const struct ha_status *sent = &ha->status_sent;
     const bool urgent = ha_is_moving(ha) || ha->stopping_epoch == ha->cluster.epoch;
 
-    a.number = b.number = 0;
-    a.silent_ms = b.silent_ms = 0;
-    a.progressed_ago_ms = b.progressed_ago_ms = 0;
-    a.applied_index = b.applied_index = 0;
-    a.wait_left_ms = a.wait_left_ms == 0 ? 0 : 1; /* That it is over is news. */
-    b.wait_left_ms = b.wait_left_ms == 0 ? 0 : 1;
-    memset(a.progress, 0, sizeof a.progress);
-    memset(b.progress, 0, sizeof b.progress);
-    if (!urgent) {
-        a.position = b.position;
-        a.received_lsn = b.received_lsn;
-        a.replayed_lsn = b.replayed_lsn;
-        a.replayed_wall_ms = b.replayed_wall_ms;
-    }
-    return memcmp(&a, &b, sizeof a) != 0;
+    return differ(status, sent, news, ARRAY_SIZE(news)) ||
+           (status->wait_left_ms == 0) != (sent->wait_left_ms == 0) || /* That it is over. */
+           (urgent && differ(status, sent, urgent_news, ARRAY_SIZE(urgent_news)));
 }
 
 void status_tick(struct ha *ha)

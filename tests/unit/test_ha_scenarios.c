@@ -4,6 +4,7 @@
  */
 #include "tests/lib/ha_lab.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -105,6 +106,40 @@ static void test_in_peace_nothing_is_written_to_the_log(void **state)
     entries = lab->log_count;
     lab_run(lab, 60000);
     assert_int_equal(lab->log_count, entries);
+}
+
+/* Settings that are given anew with the same values, and other bytes between them. */
+static uint32_t count_statuses(struct ha_settings *settings, uint32_t steps, bool new_tags)
+{
+    uint8_t *padding = (uint8_t *)&settings->member + offsetof(struct cluster_member, witness) + 1;
+    struct lab_node *node = lab_node(lab, 2);
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < steps; i++) {
+        const struct ha_event event = {
+            .kind = HA_EVENT_SETTINGS, .now_ms = lab->now_ms += 1, .settings = settings};
+
+        *padding ^= 0xff;
+        settings->tags[0] = new_tags && i == steps - 1 ? 'x' : settings->tags[0];
+        ha_step(node->ha, &event, &node->update);
+        for (uint32_t j = 0; j < node->update.message_count; j++) {
+            count += node->update.messages[j].kind == HA_MESSAGE_STATUS ? 1 : 0;
+        }
+    }
+    return count;
+}
+
+static void test_a_status_is_sent_at_once_when_something_changes_and_only_then(void **state)
+{
+    struct ha_settings settings;
+
+    (void)state;
+    running(3);
+    settings = lab_node(lab, 2)->settings;
+    assert_in_range(count_statuses(&settings, 100, false), 0, 1);
+    while (count_statuses(&settings, 1, false) == 0) { /* Now the next regular one is far. */
+    }
+    assert_int_equal(count_statuses(&settings, 20, true), 1);
 }
 
 static void test_data_of_another_cluster_is_left_alone(void **state)
@@ -700,6 +735,7 @@ int main(void)
         TEST(test_a_node_alone_is_a_cluster),
         TEST(test_clusters_of_two_and_of_five_form),
         TEST(test_in_peace_nothing_is_written_to_the_log),
+        TEST(test_a_status_is_sent_at_once_when_something_changes_and_only_then),
         TEST(test_data_of_another_cluster_is_left_alone),
         TEST(test_when_the_primarys_node_is_gone_nobody_is_granted_before_the_wait),
         TEST(test_an_old_primary_that_comes_back_follows_the_new_one),
