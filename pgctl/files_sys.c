@@ -267,6 +267,20 @@ static bool is_marked_partial(const struct files *files)
            text_equal(expected, found);
 }
 
+/* PostgreSQL would refuse it, and what is in there it could not read. */
+static bool is_somebody_elses(const struct files *files, struct files_look *look)
+{
+    struct stat info;
+
+    if (stat(files->data_dir, &info) == -1 || info.st_uid == files->uid) {
+        return false;
+    }
+    (void)snprintf(
+        look->broken, sizeof look->broken,
+        "the data directory belongs to user %ju, not to PostgreSQL's", (uintmax_t)info.st_uid);
+    return true;
+}
+
 static enum pg_data judge(const struct files *files, struct files_look *look)
 {
     const int entries = count_entries(files->data_dir);
@@ -279,6 +293,9 @@ static enum pg_data judge(const struct files *files, struct files_look *look)
     }
     if (entries == 0) {
         return PG_DATA_EMPTY;
+    }
+    if (is_somebody_elses(files, look)) {
+        return PG_DATA_BROKEN;
     }
     if (look->record.partial || is_marked_partial(files)) {
         return PG_DATA_PARTIAL;
