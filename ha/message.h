@@ -73,6 +73,7 @@ struct ha_stopped {
 
 struct ha_status {
     uint64_t start_id;
+    uint64_t start_wall_ms;       /* Tells which of two starts is the older, and nothing else. */
     uint64_t number;              /* Grows with every status of this start. */
     struct cluster_member member; /* Who I am: into the state if it differs. */
 

@@ -24,6 +24,7 @@ static const struct field_table message_table = FIELD_TABLE("message", message_f
 
 static const struct field status_fields[] = {
     FIELD_UINT("start", struct ha_status, start_id),
+    FIELD_UINT("started", struct ha_status, start_wall_ms),
     FIELD_UINT("number", struct ha_status, number),
     FIELDS_MEMBER("member.", struct ha_status, member),
 

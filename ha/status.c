@@ -125,6 +125,7 @@ void status_fill(struct ha *ha, struct ha_status *status)
 
     *status = (struct ha_status){
         .start_id = settings->start_id,
+        .start_wall_ms = settings->start_wall_ms,
         .member = settings->member,
         .applied_index = ha->applied_index,
         .position_checked = ha->raft.position_checked,
@@ -191,14 +192,30 @@ static void remember_position(struct ha *ha, const struct ha_status *status)
     ha->told_lsn = time_max(ha->told_lsn, status->position.lsn);
 }
 
+/*
+ * An older one says nothing new: what its pledges and reports say stays true, what it says of the
+ * server does not. That of an earlier start is known by the wall clock of the starts; it may have
+ * been set back between them, so a start that is heard no more stands in nobody's way.
+ */
+static bool was_overtaken(
+    const struct ha *ha, const struct ha_peer *peer, const struct ha_status *status)
+{
+    if (peer->heard_ms == 0) {
+        return false;
+    }
+    if (peer->status.start_id == status->start_id) {
+        return status->number <= peer->status.number;
+    }
+    return status->start_wall_ms < peer->status.start_wall_ms &&
+           ha_fresh_status(ha, peer->id) != NULL;
+}
+
 void status_receive(struct ha *ha, const struct ha_message *message)
 {
     struct ha_peer *peer = peer_of(ha, message->from);
     const struct ha_status *status = &message->status;
 
-    /* An older one that was overtaken says nothing new. */
-    if (peer->heard_ms != 0 && peer->status.start_id == status->start_id &&
-        peer->status.number >= status->number) {
+    if (was_overtaken(ha, peer, status)) {
         return;
     }
     peer->heard_ms = ha->now_ms;

@@ -174,6 +174,7 @@ static void some_cluster(struct cluster *cluster)
 static void some_status(struct ha_status *status)
 {
     status->start_id = some_u64();
+    status->start_wall_ms = some_u64();
     status->number = some_u64();
     some_member(&status->member);
     status->log_epoch = some_u64();

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "ha/ha_impl.h"
 
 #define TTL_MS 2000
 
@@ -140,6 +141,75 @@ static void test_a_status_is_sent_at_once_when_something_changes_and_only_then(v
     while (count_statuses(&settings, 1, false) == 0) { /* Now the next regular one is far. */
     }
     assert_int_equal(count_statuses(&settings, 20, true), 1);
+}
+
+/* The daemon's newest status on its way to another node, with all messages of a step. */
+static struct ha_message catch_status(uint64_t from, uint64_t to)
+{
+    for (uint32_t steps = 0; steps < 200; steps++) {
+        for (uint32_t i = 0; i < lab->message_count; i++) {
+            const struct ha_message *message = &lab->messages[i];
+
+            if (message->kind == HA_MESSAGE_STATUS && message->from == from && message->to == to) {
+                return *message;
+            }
+        }
+        lab_step(lab);
+    }
+    fail_msg("n%llu says nothing", (unsigned long long)from);
+    return (struct ha_message){.kind = HA_MESSAGE_NONE};
+}
+
+static uint64_t start_known_after(const struct ha_message *message)
+{
+    struct lab_node *node = lab_node(lab, message->to);
+
+    ha_step(
+        node->ha,
+        &(struct ha_event){
+            .kind = HA_EVENT_MESSAGE, .now_ms = lab->now_ms += 1, .message = message},
+        &node->update);
+    return ha_known_status(node->ha, message->from)->start_id;
+}
+
+static void test_a_late_status_of_an_earlier_start_is_not_believed(void **state)
+{
+    struct ha_message early;
+    struct ha_message late;
+
+    (void)state;
+    running(3);
+    early = catch_status(2, 1);
+    lab_run(lab, 200);
+    lab_daemon_dies(lab, 2);
+    lab_node(lab, 2)->settings.start_wall_ms = lab->now_ms;
+    lab_daemon_starts(lab, 2);
+    late = catch_status(2, 1);
+    assert_int_not_equal(early.status.start_id, late.status.start_id);
+    assert_int_equal(start_known_after(&late), late.status.start_id);
+    early.status.number += 1000;
+    assert_int_equal(start_known_after(&early), late.status.start_id);
+}
+
+static void test_a_daemon_whose_clock_was_set_back_is_heard_when_its_last_start_is_silent(
+    void **state)
+{
+    struct ha_message message;
+
+    (void)state;
+    running(3);
+    lab_daemon_dies(lab, 2);
+    lab_node(lab, 2)->settings.start_wall_ms = lab->now_ms;
+    lab_daemon_starts(lab, 2);
+    lab_run(lab, 1000);
+    lab_daemon_dies(lab, 2);
+    lab_node(lab, 2)->settings.start_wall_ms = 1000;
+    lab_daemon_starts(lab, 2);
+    lab_run(lab, TTL_MS / 2 + 500);
+    message = catch_status(2, 1);
+    assert_int_equal(message.status.start_wall_ms, 1000);
+    assert_int_equal(start_known_after(&message), message.status.start_id);
+    lab_until(lab, lab_all_is_well, 1000);
 }
 
 static void test_data_of_another_cluster_is_left_alone(void **state)
@@ -736,6 +806,8 @@ int main(void)
         TEST(test_clusters_of_two_and_of_five_form),
         TEST(test_in_peace_nothing_is_written_to_the_log),
         TEST(test_a_status_is_sent_at_once_when_something_changes_and_only_then),
+        TEST(test_a_late_status_of_an_earlier_start_is_not_believed),
+        TEST(test_a_daemon_whose_clock_was_set_back_is_heard_when_its_last_start_is_silent),
         TEST(test_data_of_another_cluster_is_left_alone),
         TEST(test_when_the_primarys_node_is_gone_nobody_is_granted_before_the_wait),
         TEST(test_an_old_primary_that_comes_back_follows_the_new_one),
