@@ -33,8 +33,23 @@ static bool leader_is_heard(const struct raft *raft)
     if (raft->role == RAFT_LEADER) {
         return true; /* It would have stepped down if a majority were silent. */
     }
-    return raft->leader != 0 &&
+    return raft->leader != 0 && raft->leader_heard_ms != 0 &&
            raft->now_ms < time_add(raft->leader_heard_ms, raft->settings.election_min_ms);
+}
+
+void raft_election_peer_lost(struct raft *raft, uint64_t id)
+{
+    const uint64_t heartbeat_ms = raft->settings.heartbeat_ms;
+
+    if (raft->role == RAFT_LEADER || raft->leader != id) {
+        return;
+    }
+    /* Most likely its process has ended. If it has not, the pre-vote is refused by those who
+     * hear it, and its next heartbeat puts this right. */
+    raft->leader_heard_ms = 0;
+    raft->election_ms = time_min(
+        raft->election_ms,
+        time_add(raft->now_ms, prng_between(&raft->prng, heartbeat_ms / 4, heartbeat_ms)));
 }
 
 uint32_t raft_election_votes_needed(const struct raft *raft, uint32_t voter_count)

@@ -530,6 +530,7 @@ static void handle(struct raft *raft, const struct raft_event *event)
         return;
     case RAFT_EVENT_PEER_LOST:
         raft_leader_reset_peer(raft, event->member_id, false);
+        raft_election_peer_lost(raft, event->member_id);
         return;
     case RAFT_EVENT_PEER_FOUND:
         raft_leader_reset_peer(raft, event->member_id, true);

@@ -217,6 +217,8 @@ void raft_election_tick(struct raft *raft);
 uint64_t raft_election_wake_ms(const struct raft *raft);
 void raft_election_reset(struct raft *raft);
 void raft_election_campaign(struct raft *raft); /* With a pre-vote, at once. */
+/* The connection to a member broke; if it is the leader, an election is not long in coming. */
+void raft_election_peer_lost(struct raft *raft, uint64_t id);
 /*
  * A formation is a wish of one node until somebody leads it. Two of them, made by nodes
  * that do not see each other, must not both find leaders. Each node votes in one

@@ -43,6 +43,42 @@ static void hear_leader(struct raft_solo *solo)
     assert_int_equal(raft_leader(solo->raft), raft_solo_id(2));
 }
 
+static void test_a_lost_connection_to_the_leader_brings_the_election_near(void **state)
+{
+    struct raft_solo *solo = follower();
+
+    (void)state;
+    hear_leader(solo);
+    raft_solo_feed(
+        solo, (struct raft_event){.kind = RAFT_EVENT_PEER_LOST, .member_id = raft_solo_id(1)});
+    raft_solo_tick(solo, 120);
+    assert_null(raft_solo_sent(solo, RAFT_PREVOTE, 1)); /* Not the leader. */
+    raft_solo_feed(
+        solo, (struct raft_event){.kind = RAFT_EVENT_PEER_LOST, .member_id = raft_solo_id(2)});
+    raft_solo_tick(solo, 120);
+    assert_non_null(raft_solo_sent(solo, RAFT_PREVOTE, 1));
+    assert_int_equal(raft_term(solo->raft), 2);
+    raft_solo_destroy(solo);
+}
+
+static void test_a_prevote_is_given_when_the_connection_to_the_leader_is_lost(void **state)
+{
+    struct raft_solo *solo = follower();
+    struct raft_message message;
+
+    (void)state;
+    hear_leader(solo);
+    raft_solo_feed(
+        solo, (struct raft_event){.kind = RAFT_EVENT_PEER_LOST, .member_id = raft_solo_id(2)});
+    message = vote(solo, RAFT_PREVOTE, 3, 2, 3);
+    raft_solo_receive(solo, &message);
+    assert_true(granted(solo, RAFT_PREVOTE_ANSWER));
+    hear_leader(solo); /* It was the connection alone. */
+    raft_solo_receive(solo, &message);
+    assert_false(granted(solo, RAFT_PREVOTE_ANSWER));
+    raft_solo_destroy(solo);
+}
+
 static void test_a_prevote_raises_no_term(void **state)
 {
     struct raft_solo *solo = follower();
@@ -537,6 +573,8 @@ static void test_the_first_leader_has_a_majority_of_all_that_are_listed(void **s
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_lost_connection_to_the_leader_brings_the_election_near),
+        cmocka_unit_test(test_a_prevote_is_given_when_the_connection_to_the_leader_is_lost),
         cmocka_unit_test(test_a_prevote_raises_no_term),
         cmocka_unit_test(test_granting_a_prevote_changes_nothing),
         cmocka_unit_test(test_a_vote_leaves_behind_the_disk),
