@@ -351,6 +351,29 @@ static uint64_t patience_with(const struct ha *ha, const struct ha_status *statu
     return 2 * ha_ttl(ha) + 1000;
 }
 
+/* The old primary is gone, and somebody has pledged all that it had: what it would pledge itself,
+ * should it ever come up, adds nothing. */
+static bool is_replaceable(const struct ha *ha, const struct ha_status *old)
+{
+    const struct cluster_grant *last = &ha->cluster.last;
+
+    if (last->epoch == 0 || old->stopped.epoch != last->epoch || !old->stopped.end_final) {
+        return false;
+    }
+    for (uint32_t i = 0; i < ha->raft.member_count; i++) {
+        const uint64_t node = ha->raft.members[i].id;
+        const struct ha_status *status = ha_fresh_status(ha, node);
+
+        if (status != NULL && node != last->node && status->pledged_epoch == ha->cluster.epoch &&
+            status->marker_epoch == old->marker_epoch &&
+            status->pledged_position.lsn >= old->stopped.end.lsn && !status->nofailover &&
+            !status->watchdog_failed && !status->leaving && !gave_up(ha, status)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Somebody that is reachable has WAL and is still on its way to tell where it ends. */
 static bool worth_waiting(const struct ha *ha)
 {
@@ -368,6 +391,9 @@ static bool worth_waiting(const struct ha *ha)
         }
         if (status->writable && is_old) {
             continue; /* It is cut off from its voters or about to be granted again. */
+        }
+        if (is_old && is_replaceable(ha, status)) {
+            continue;
         }
         if (revoked_for_ms < patience_with(ha, status, node)) {
             return true;

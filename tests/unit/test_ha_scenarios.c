@@ -45,6 +45,11 @@ static bool third_epoch_serves(const struct lab *any)
     return another_serves(any) && lab_cluster(any)->epoch == 3;
 }
 
+static bool first_server_is_stopped(const struct lab *any)
+{
+    return any->nodes[0].pg.facts.run == PG_RUN_STOPPED;
+}
+
 static bool a_standby_is_cut(const struct lab *any)
 {
     return !any->nodes[1].pg.facts.conninfo_set || !any->nodes[2].pg.facts.conninfo_set;
@@ -292,6 +297,39 @@ static void test_a_standby_that_tells_an_old_timeline_is_not_taken_for_diverged(
     for (uint64_t id = 1; id <= 3; id++) {
         assert_int_equal(lab_node(lab, id)->noted[HA_NOTE_DIVERGED], 0);
     }
+}
+
+/* It is heard again, and its server neither starts nor fails. */
+static void test_an_old_primary_that_hangs_is_not_waited_for_by_who_has_all_of_it(void **state)
+{
+    (void)state;
+    running(3);
+    lab->write_bytes = 0;
+    lab_run(lab, 100);
+    lab_node(lab, 1)->cut = true;
+    lab_until(lab, first_server_is_stopped, 2 * TTL_MS);
+    lab_node(lab, 1)->pg.hangs = true;
+    lab_node(lab, 1)->cut = false;
+    lab_until(lab, another_serves, TTL_MS);
+    assert_int_not_equal(lab_primary(lab), 1);
+    assert_true(lab_cluster(lab)->last.fenced); /* That it was heard is what fenced it. */
+}
+
+static void test_an_old_primary_that_has_more_is_waited_for(void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 1)->cut = true; /* It writes until its fence. */
+    lab_until(lab, first_server_is_stopped, 2 * TTL_MS);
+    lab_node(lab, 1)->pg.hangs = true;
+    lab_node(lab, 1)->cut = false;
+    lab_run(lab, 5 * TTL_MS);
+    assert_int_equal(lab_primary(lab), 0);
+    assert_int_equal(lab_count(lab, COMMAND_GRANT), 1);
+    lab_node(lab, 1)->pg.action_ends_ms = lab->now_ms; /* It has come up after all. */
+    lab_node(lab, 1)->pg.hangs = false;
+    lab_until(lab, another_serves, 1000);
+    assert_int_equal(lab_primary(lab), 1);
 }
 
 static void test_a_cut_that_ends_in_time_changes_nothing(void **state)
@@ -812,6 +850,8 @@ int main(void)
         TEST(test_when_the_primarys_node_is_gone_nobody_is_granted_before_the_wait),
         TEST(test_an_old_primary_that_comes_back_follows_the_new_one),
         TEST(test_a_standby_that_tells_an_old_timeline_is_not_taken_for_diverged),
+        TEST(test_an_old_primary_that_hangs_is_not_waited_for_by_who_has_all_of_it),
+        TEST(test_an_old_primary_that_has_more_is_waited_for),
         TEST(test_a_cut_that_ends_in_time_changes_nothing),
         TEST(test_a_primary_that_is_heard_but_hears_nothing_is_replaced),
         TEST(test_a_primary_serves_on_while_the_log_decides_nothing),
