@@ -16,8 +16,10 @@
 #define CATCH_UP_MS          150 /* A standby that has not yet all of a dead primary's WAL ... */
 #define CATCH_UP_LEAST_MS    60  /* ... and its word that nothing comes in any more. */
 #define END_PATIENCE_MS      2500 /* Its files are being read; where its WAL ends is not known yet. */
-#define SWITCHOVER_MS        5000 /* Then the old primary goes on. */
-#define BOOTSTRAP_WAIT_MS    3000 /* For the members that are not there yet. */
+#define REPLAY_BYTES_PER_MS  20000 /* Of crash recovery on a slow disk: 20 MB/s. */
+#define START_LEAST_MS       2000  /* Also if nothing is to be started in place. */
+#define SWITCHOVER_MS        5000  /* Then the old primary goes on. */
+#define BOOTSTRAP_WAIT_MS    3000  /* For the members that are not there yet. */
 #define FAILED_INIT_MS       60000
 
 bool leader_propose(struct ha *ha, const struct command *command)
@@ -339,6 +341,12 @@ static bool old_is_gone(const struct ha *ha)
            old->stopped.epoch == ha->cluster.last.epoch;
 }
 
+/* For the old primary. */
+static uint64_t time_to_start(const struct ha *ha)
+{
+    return time_max(ha->dynamic.primary_start_timeout_ms, START_LEAST_MS);
+}
+
 static uint64_t patience_with(const struct ha *ha, const struct ha_status *status, uint64_t node)
 {
     if (status->log_epoch < ha->cluster.epoch) {
@@ -346,9 +354,49 @@ static uint64_t patience_with(const struct ha *ha, const struct ha_status *statu
     }
     /* Before the first epoch any of them may have been the primary. */
     if (node == ha->cluster.last.node || ha->cluster.last.epoch == 0) {
-        return time_max(ha->dynamic.primary_start_timeout_ms, 2000);
+        return time_to_start(ha);
     }
     return 2 * ha_ttl(ha) + 1000;
+}
+
+/* Runs PostgreSQL on the dead or stopped primary's branch, and may be chosen after it. */
+static bool may_succeed(const struct ha *ha, uint64_t node)
+{
+    const struct ha_status *old = ha_known_status(ha, ha->cluster.last.node);
+    const struct ha_status *status = ha_fresh_status(ha, node);
+    const uint64_t wanted = requested(ha);
+
+    return status != NULL && old != NULL && node != ha->cluster.last.node &&
+           status->run == PG_RUN_UP && status->in_recovery && !status->leaving &&
+           status->marker_epoch == old->marker_epoch && (wanted == 0 || wanted == node) &&
+           (!status->nofailover || wanted == node);
+}
+
+static bool is_close(const struct ha *ha, uint64_t node, uint64_t end_lsn)
+{
+    const struct ha_status *status = ha_fresh_status(ha, node);
+
+    return may_succeed(ha, node) && !status->watchdog_failed &&
+           (status->position.lsn >= end_lsn ||
+            end_lsn - status->position.lsn <= ha->dynamic.maximum_lag_bytes);
+}
+
+/* How far crash recovery has to go is known beforehand. If it cannot be done in the time it is
+ * given, and somebody has all but what may be lost, it is not begun. */
+static bool is_hopeless_in_place(const struct ha *ha, const struct ha_stopped *stopped)
+{
+    const struct cluster_grant *last = &ha->cluster.last;
+
+    if (last->epoch == 0 || stopped->epoch != last->epoch || !stopped->end_final ||
+        stopped->redo_bytes / REPLAY_BYTES_PER_MS <= time_to_start(ha)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < ha->raft.member_count; i++) {
+        if (is_close(ha, ha->raft.members[i].id, stopped->end.lsn)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* The old primary is gone, and somebody has pledged all that it had: what it would pledge itself,
@@ -392,7 +440,7 @@ static bool worth_waiting(const struct ha *ha)
         if (status->writable && is_old) {
             continue; /* It is cut off from its voters or about to be granted again. */
         }
-        if (is_old && is_replaceable(ha, status)) {
+        if (is_old && (is_replaceable(ha, status) || is_hopeless_in_place(ha, &status->stopped))) {
             continue;
         }
         if (revoked_for_ms < patience_with(ha, status, node)) {
@@ -583,19 +631,6 @@ static uint64_t find_complete(const struct ha *ha, const struct ha_stopped *stop
     return found;
 }
 
-/* Runs PostgreSQL on the dead or stopped primary's branch, and may be chosen after it. */
-static bool may_succeed(const struct ha *ha, uint64_t node)
-{
-    const struct ha_status *old = ha_known_status(ha, ha->cluster.last.node);
-    const struct ha_status *status = ha_fresh_status(ha, node);
-    const uint64_t wanted = requested(ha);
-
-    return status != NULL && old != NULL && node != ha->cluster.last.node &&
-           status->run == PG_RUN_UP && status->in_recovery && !status->leaving &&
-           status->marker_epoch == old->marker_epoch && (wanted == 0 || wanted == node) &&
-           (!status->nofailover || wanted == node);
-}
-
 /* A node that could still get everything: it streams, or did a moment ago. */
 static bool somebody_may_complete(const struct ha *ha)
 {
@@ -655,6 +690,7 @@ static void after_death(struct ha *ha, const struct ha_stopped *stopped)
     const uint64_t patience_ms = in_place && !stopped->end_final ? END_PATIENCE_MS
                                  : somebody_streams(ha)          ? CATCH_UP_MS
                                                                  : CATCH_UP_LEAST_MS;
+    char reason[CLUSTER_REASON_SIZE];
 
     if (!older_is_over(ha)) {
         revoke(ha, "PostgreSQL of the grantee died before it served");
@@ -662,6 +698,12 @@ static void after_death(struct ha *ha, const struct ha_stopped *stopped)
         hand_over(ha, complete, stopped, "PostgreSQL of the primary died; a standby has all WAL");
     } else if (since_ms < patience_ms && (somebody_may_complete(ha) || !stopped->end_final)) {
         return;
+    } else if (in_place && is_hopeless_in_place(ha, stopped)) {
+        (void)snprintf(
+            reason, sizeof reason,
+            "PostgreSQL of the primary died; %llu MB of WAL to replay would take too long",
+            (unsigned long long)(stopped->redo_bytes / 1000000));
+        revoke(ha, reason);
     } else if (in_place) {
         hand_over(
             ha, ha->cluster.last.node, stopped, "PostgreSQL died; starting it again in place");

@@ -461,6 +461,36 @@ static void test_when_postgres_dies_and_nobody_has_all_of_it_it_starts_in_place(
     lab_until(lab, lab_all_is_well, 5000);
 }
 
+/* 7 GB are more than 20 MB/s get through in 300 s. */
+static void test_a_start_that_would_take_too_long_is_not_begun(void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 2)->pg.stalled = lab_node(lab, 3)->pg.stalled = true;
+    lab_run(lab, 1000);
+    lab_node(lab, 1)->pg.facts.redo_bytes = 7000000000;
+    lab_node(lab, 1)->pg.hangs = true; /* So long does it replay. */
+    lab_postgres_dies(lab, 1);
+    lab_until(lab, another_serves, 1000);
+    assert_int_not_equal(lab_primary(lab), 1);
+    assert_int_equal(lab_count(lab, COMMAND_HANDOVER), 0);
+    assert_int_equal(lab_newest(lab, COMMAND_REVOKE)->command.epoch, 2);
+    assert_true(lab_cluster(lab)->last.fenced);
+}
+
+static void test_a_long_start_is_begun_when_the_others_lack_too_much(void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 2)->pg.stalled = lab_node(lab, 3)->pg.stalled = true;
+    lab_run(lab, 11000); /* More than maximum_lag_on_failover. */
+    lab_node(lab, 1)->pg.facts.redo_bytes = 7000000000;
+    lab_postgres_dies(lab, 1);
+    lab_until(lab, another_serves, 1000);
+    assert_int_equal(lab_primary(lab), 1);
+    assert_int_equal(lab_count(lab, COMMAND_HANDOVER), 1);
+}
+
 static void test_with_no_time_to_start_a_standby_takes_over_whatever_it_lacks(void **state)
 {
     (void)state;
@@ -859,6 +889,8 @@ int main(void)
         TEST(test_after_a_power_cut_of_all_the_old_primary_goes_on_without_a_loss),
         TEST(test_when_postgres_dies_a_complete_standby_takes_over),
         TEST(test_when_postgres_dies_and_nobody_has_all_of_it_it_starts_in_place),
+        TEST(test_a_start_that_would_take_too_long_is_not_begun),
+        TEST(test_a_long_start_is_begun_when_the_others_lack_too_much),
         TEST(test_with_no_time_to_start_a_standby_takes_over_whatever_it_lacks),
         TEST(test_a_restart_is_a_new_epoch_of_the_same_node),
         TEST(test_a_daemon_that_restarts_adopts_its_server),
