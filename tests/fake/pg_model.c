@@ -136,8 +136,8 @@ static void see_guard(struct pg_model *model)
     struct pg_facts *facts = &model->facts;
     const enum pg_run before = facts->run;
 
-    if (!model->attached || model->look_ms != 0) {
-        return;
+    if (!model->attached || model->look_ms != 0 || model->guard_paused_ms != 0) {
+        return; /* A guard that is stopped tells nothing. */
     }
     if (model->start_id != model->seen_start_id) {
         model->seen_start_id = model->start_id;
@@ -269,10 +269,11 @@ static enum guard_refusal guard_feed(struct pg_model *model, struct deadline_eve
 {
     struct deadline_update update;
 
-    ASSERT(model->guard_up);
+    ASSERT(model->guard_up && model->guard_paused_ms == 0);
     event.now_ms = model->now_ms;
     deadline_step(&model->guard, &event, &update);
     model->guard_wake_ms = update.wake_ms;
+    model->guard_timer_ms = update.timer_ms;
     if (model->guard.fenced_epoch > model->fenced_told) {
         model->fenced_told = model->guard.fenced_epoch;
         trace(model, "guard: fence of epoch %llu", (unsigned long long)model->fenced_told);
@@ -297,6 +298,31 @@ static enum guard_refusal guard_feed(struct pg_model *model, struct deadline_eve
     }
     see_guard(model);
     return update.refusal;
+}
+
+/* What became of the server, for a guard that has just been told or has been stopped meanwhile. */
+static void tell_guard_gone(struct pg_model *model)
+{
+    if (!model->guard_up || model->guard_paused_ms != 0) {
+        return;
+    }
+    (void)guard_feed(
+        model,
+        (struct deadline_event){.kind = DEADLINE_EVENT_SERVER_GONE, .by_signal = !model->clean});
+    if (model->server == PG_MODEL_GONE) {
+        (void)guard_feed(model, (struct deadline_event){.kind = DEADLINE_EVENT_TREE});
+    }
+}
+
+static void begin_guard(struct pg_model *model)
+{
+    model->guard_up = true;
+    deadline_init(&model->guard, model->now_ms, model->weather->kill_margin_ms);
+    model->guard_wake_ms = model->guard_timer_ms = TIME_NEVER;
+    model->guard_paused_ms = 0;
+    model->guard_waiting = (struct deadline_event){.kind = DEADLINE_EVENT_TICK};
+    model->fenced_told = 0;
+    model->kill_due_ms = 0;
 }
 
 /* --- Server --- */
@@ -325,11 +351,32 @@ static void server_gone(struct pg_model *model, bool clean)
         model->replayed = time_min(model->replayed, model->wal.count);
     }
     drop_receiver(model);
-    if (model->guard_up) {
-        (void)guard_feed(
-            model,
-            (struct deadline_event){.kind = DEADLINE_EVENT_SERVER_GONE, .by_signal = !clean});
-        (void)guard_feed(model, (struct deadline_event){.kind = DEADLINE_EVENT_TREE});
+    tell_guard_gone(model);
+}
+
+/* Its death takes the postmaster along. The backends notice here at once; in the world a busy one
+ * does not, and only a watchdog ends it. */
+static void guard_dies(struct pg_model *model, const char *why)
+{
+    trace(model, "the guard is killed by %s", why);
+    model->guard_up = false;
+    if (model->server != PG_MODEL_GONE) {
+        server_gone(model, false);
+    }
+    begin_guard(model);
+    see_guard(model);
+}
+
+static void wake_guard(struct pg_model *model)
+{
+    const struct deadline_event waiting = model->guard_waiting;
+
+    model->guard_paused_ms = 0;
+    model->guard_waiting = (struct deadline_event){.kind = DEADLINE_EVENT_TICK};
+    trace(model, "the guard goes on");
+    (void)guard_feed(model, waiting);
+    if (model->server == PG_MODEL_GONE || model->server == PG_MODEL_ORPHANS) {
+        tell_guard_gone(model);
     }
 }
 
@@ -627,12 +674,8 @@ static uint64_t random_id(struct pg_model *model)
     return prng_next(&model->prng) | 1;
 }
 
-static void step_initdb(struct pg_model *model)
+static void make_cluster(struct pg_model *model)
 {
-    if (model->data != PG_DATA_EMPTY) {
-        fail(model, "the data directory is not empty");
-        return;
-    }
     model->data = PG_DATA_VALID;
     model->system_identifier = random_id(model);
     model->record = (struct pg_record){.data_dir_id = random_id(model)};
@@ -641,6 +684,15 @@ static void step_initdb(struct pg_model *model)
     model->clean = true;
     (void)write_record(model, 1);
     model->checkpoint = model->wal.count;
+}
+
+static void step_initdb(struct pg_model *model)
+{
+    if (model->data != PG_DATA_EMPTY) {
+        fail(model, "the data directory is not empty");
+        return;
+    }
+    make_cluster(model);
     succeed(model);
 }
 
@@ -1023,6 +1075,10 @@ static void step_rewind(struct pg_model *model)
 
 static void step_action(struct pg_model *model)
 {
+    if (model->guard_paused_ms != 0) {
+        again(model, POLL_START_MS); /* Most of them ask the guard for something. */
+        return;
+    }
     switch (model->action.kind) {
     case PG_ACTION_INITDB:
         step_initdb(model);
@@ -1096,13 +1152,23 @@ void pg_model_renew(
     struct pg_model *model, uint64_t epoch, uint64_t fence_at_ms, uint64_t deadline_ms,
     uint64_t now_ms)
 {
+    const struct deadline_event event = {
+        .kind = DEADLINE_EVENT_RENEW,
+        .epoch = epoch,
+        .deadline = {.fence_ms = fence_at_ms, .end_ms = deadline_ms},
+    };
+
     model->now_ms = now_ms;
-    (void)guard_feed(
-        model, (struct deadline_event){
-                   .kind = DEADLINE_EVENT_RENEW,
-                   .epoch = epoch,
-                   .deadline = {.fence_ms = fence_at_ms, .end_ms = deadline_ms}
-    });
+    if (model->busy && model->action.epoch == epoch && model->action.deadline_ms != 0) {
+        /* For a start or promotion that has yet to ask the guard. */
+        model->action.fence_at_ms = fence_at_ms;
+        model->action.deadline_ms = deadline_ms;
+    }
+    if (model->guard_paused_ms != 0) {
+        model->guard_waiting = event;
+    } else {
+        (void)guard_feed(model, event);
+    }
 }
 
 void pg_model_watch_closely(struct pg_model *model, bool closely)
@@ -1132,10 +1198,23 @@ static bool is_due(uint64_t due_ms, uint64_t now_ms)
     return due_ms != 0 && now_ms >= due_ms;
 }
 
+static void tick_guard(struct pg_model *model)
+{
+    if (model->guard_paused_ms == 0) {
+        if (model->now_ms >= model->guard_wake_ms) {
+            (void)guard_feed(model, (struct deadline_event){.kind = DEADLINE_EVENT_TICK});
+        }
+    } else if (model->now_ms >= model->guard_timer_ms) {
+        guard_dies(model, "its kernel timer");
+    } else if (model->now_ms >= model->guard_paused_ms) {
+        wake_guard(model);
+    }
+}
+
 static void tick_server(struct pg_model *model)
 {
-    if (model->guard_up && model->now_ms >= model->guard_wake_ms) {
-        (void)guard_feed(model, (struct deadline_event){.kind = DEADLINE_EVENT_TICK});
+    if (model->guard_up) {
+        tick_guard(model);
     }
     if (is_due(model->kill_due_ms, model->now_ms)) {
         server_gone(model, false);
@@ -1207,7 +1286,9 @@ void pg_model_tick_apart(struct pg_model *model, uint64_t now_ms)
 
 uint64_t pg_model_wake_apart_ms(const struct pg_model *model)
 {
-    uint64_t wake_ms = model->guard_up ? model->guard_wake_ms : TIME_NEVER;
+    uint64_t wake_ms = model->guard_paused_ms == 0
+                           ? model->guard_wake_ms
+                           : time_min(model->guard_paused_ms, model->guard_timer_ms);
 
     sooner(&wake_ms, model->kill_due_ms);
     sooner(&wake_ms, model->server_due_ms);
@@ -1268,9 +1349,7 @@ void pg_model_init(
     model->now_ms = now_ms;
     model->data = PG_DATA_EMPTY;
     prng_init(&model->prng, seed);
-    model->guard_up = true;
-    deadline_init(&model->guard, now_ms, weather->kill_margin_ms);
-    model->guard_wake_ms = TIME_NEVER;
+    begin_guard(model);
 }
 
 void pg_model_deinit(struct pg_model *model)
@@ -1312,11 +1391,7 @@ void pg_model_crash_node(struct pg_model *model, uint64_t now_ms)
     if (model->server != PG_MODEL_GONE) {
         server_gone(model, false);
     }
-    model->guard_up = true;
-    deadline_init(&model->guard, model->now_ms, model->weather->kill_margin_ms);
-    model->guard_wake_ms = TIME_NEVER;
-    model->fenced_told = 0;
-    model->kill_due_ms = 0;
+    begin_guard(model);
     model->sql_stuck_ms = model->replay_stuck_ms = 0;
 }
 
@@ -1336,9 +1411,9 @@ void pg_model_kill_postmaster(struct pg_model *model, uint64_t now_ms)
     }
     model->server = PG_MODEL_ORPHANS;
     model->server_due_ms = 0;
+    model->clean = false;
     drop_receiver(model);
-    (void)guard_feed(
-        model, (struct deadline_event){.kind = DEADLINE_EVENT_SERVER_GONE, .by_signal = true});
+    tell_guard_gone(model);
 }
 
 void pg_model_stick_sql(struct pg_model *model, uint64_t until_ms)
@@ -1351,6 +1426,22 @@ void pg_model_stick_replay(struct pg_model *model, uint64_t until_ms)
     model->replay_stuck_ms = until_ms;
 }
 
+void pg_model_pause_guard(struct pg_model *model, uint64_t until_ms)
+{
+    if (until_ms != 0 && model->guard_paused_ms == 0) {
+        trace(model, "the guard is stopped");
+        model->guard_paused_ms = until_ms;
+    } else if (until_ms == 0 && model->guard_paused_ms != 0) {
+        model->guard_paused_ms = 1; /* Long ago. */
+    }
+}
+
+void pg_model_kill_guard(struct pg_model *model, uint64_t now_ms)
+{
+    model->now_ms = now_ms;
+    guard_dies(model, "somebody");
+}
+
 void pg_model_wipe(struct pg_model *model)
 {
     ASSERT(model->server == PG_MODEL_GONE);
@@ -1360,6 +1451,18 @@ void pg_model_wipe(struct pg_model *model)
     model->wal.count = model->checkpoint = model->replayed = 0;
     model->known_timeline = 0;
     model->conninfo = model->standby_signal = model->was_recovery = model->clean = false;
+}
+
+void pg_model_replace(struct pg_model *model)
+{
+    pg_model_wipe(model);
+    make_cluster(model);
+}
+
+void pg_model_copy(struct pg_model *model, const struct pg_model *from)
+{
+    pg_model_wipe(model);
+    copy_from(model, from);
 }
 
 const char *pg_model_server_name(enum pg_model_server server)

@@ -132,8 +132,11 @@ struct pg_model {
     bool guard_up;
     struct deadline guard;
     uint64_t guard_wake_ms;
-    uint64_t kill_due_ms; /* Every process is gone; 0: nobody kills. */
-    uint64_t fenced_told; /* As told to the owner. */
+    uint64_t guard_timer_ms;             /* When the kernel kills the guard. */
+    uint64_t guard_paused_ms;            /* It is stopped until then; 0: it runs. */
+    struct deadline_event guard_waiting; /* A renewal that it will find when it goes on. */
+    uint64_t kill_due_ms;                /* Every process is gone; 0: nobody kills. */
+    uint64_t fenced_told;                /* As told to the owner. */
 
     /* The daemon's side; forgotten with the daemon. */
     bool attached;
@@ -201,7 +204,14 @@ void pg_model_crash_server(struct pg_model *model, uint64_t now_ms); /* All proc
 void pg_model_kill_postmaster(struct pg_model *model, uint64_t now_ms);
 void pg_model_stick_sql(struct pg_model *model, uint64_t until_ms);
 void pg_model_stick_replay(struct pg_model *model, uint64_t until_ms);
+/* The guard is stopped, as by SIGSTOP; 0: it goes on. */
+void pg_model_pause_guard(struct pg_model *model, uint64_t until_ms);
+void pg_model_kill_guard(struct pg_model *model, uint64_t now_ms);
 void pg_model_wipe(struct pg_model *model); /* The data directory; nothing runs. */
+/* The data directory is another cluster's; nothing runs. */
+void pg_model_replace(struct pg_model *model);
+/* The data directory is a new copy of that one's; nothing runs. */
+void pg_model_copy(struct pg_model *model, const struct pg_model *from);
 
 const char *pg_model_server_name(enum pg_model_server server);
 

@@ -132,6 +132,7 @@ void check_grant_proposed(struct sim_node *node, const struct command *command)
 {
     const struct cluster *cluster = ha_cluster(node->ha);
     const struct sim_node *old = sim_find(node->world, cluster->last.node);
+    const struct ha_status *status = ha_known_status(node->ha, command->node);
     struct sim_epoch *epoch;
     uint32_t pledged = 0;
     uint32_t voters = 0;
@@ -149,6 +150,12 @@ void check_grant_proposed(struct sim_node *node, const struct command *command)
         }
     }
     CHECK(
+        node,
+        cluster->last.epoch == 0 || status == NULL ||
+            (status->failed_epoch != cluster->last.epoch &&
+             status->refused_epoch != cluster->last.epoch),
+        "grants epoch %llu to the node that has just given up", (unsigned long long)command->epoch);
+    CHECK(
         node, 2 * pledged > voters, "grants epoch %llu, and %u of %u voters have pledged",
         (unsigned long long)command->epoch, pledged, voters);
     epoch = epoch_of(node, command->epoch);
@@ -162,6 +169,27 @@ void check_grant_proposed(struct sim_node *node, const struct command *command)
         .requested = cluster->request.to == command->node,
     };
     epoch->proposal_count = epoch->proposal_count > 4 ? 4 : epoch->proposal_count;
+}
+
+/* Rule 15. A leader that another one has followed decides nothing any more. */
+void check_membership_change(struct sim_node *node, uint64_t promoted)
+{
+    const struct world *world = node->world;
+
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        const struct sim_node *other = &world->nodes[i];
+
+        if (other->up && raft_term(other->raft) > raft_term(node->raft)) {
+            return;
+        }
+    }
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        const struct sim_node *other = &world->nodes[i];
+
+        CHECK(
+            node, other == node || other->id == promoted || !holds_lease(other),
+            "changes the membership while %s holds a running lease", other->name);
+    }
 }
 
 /* --- Lease rounds --- */
@@ -195,9 +223,11 @@ static void check_answer(struct sim_node *node, const struct ha_message *message
     const uint64_t epoch = message->round.epoch;
     const bool exempt = last->epoch == epoch ? last->fenced || last->served : true;
 
+    const uint64_t log_epoch = node_log_epoch(node);
+
     CHECK(
-        node, ha_log_epoch(node->ha) <= epoch, "answers epoch %llu, its log holds epoch %llu",
-        (unsigned long long)epoch, (unsigned long long)ha_log_epoch(node->ha));
+        node, log_epoch <= epoch, "answers epoch %llu, its log holds epoch %llu",
+        (unsigned long long)epoch, (unsigned long long)log_epoch);
     for (uint32_t i = 0; i < world->node_count && !exempt; i++) {
         CHECK(
             node,
@@ -211,8 +241,27 @@ static void check_answer(struct sim_node *node, const struct ha_message *message
     }
 }
 
+/* Nothing of an older primary comes in any more: what is told is the end. */
+static void check_pledge(struct sim_node *node, const struct ha_status *status)
+{
+    const struct cluster *cluster = ha_cluster(node->ha);
+    const uint64_t end_lsn = pg_model_lsn(node->pg.wal.count);
+
+    if (status->pledged_epoch == 0 || status->pledged_epoch != cluster->epoch ||
+        cluster->phase != CLUSTER_REVOKED || node->pg.server != PG_MODEL_RECOVERY) {
+        return;
+    }
+    CHECK(node, !node->pg.receiver, "has pledged, and its WAL receiver runs");
+    CHECK(
+        node, status->pledged_position.lsn == end_lsn, "has pledged %llu, its WAL ends at %llu",
+        (unsigned long long)status->pledged_position.lsn, (unsigned long long)end_lsn);
+}
+
 void check_ha_sent(struct sim_node *node, const struct ha_message *message)
 {
+    if (message->kind == HA_MESSAGE_STATUS && !node->witness) {
+        check_pledge(node, &message->status);
+    }
     if (message->kind == HA_MESSAGE_RENEW) {
         node->rounds[message->round.number % SIM_ROUNDS] = (struct sim_round){
             .number = message->round.number,
@@ -299,7 +348,7 @@ void check_start(struct sim_node *node, const struct pg_action *action)
     CHECK(
         node,
         cluster->epoch == action->epoch && cluster->phase == CLUSTER_GRANTED &&
-            cluster->last.node == node->id && ha_log_epoch(node->ha) == action->epoch,
+            cluster->last.node == node->id && node_log_epoch(node) == action->epoch,
         "makes PostgreSQL writable under epoch %llu, which is not its to use",
         (unsigned long long)action->epoch);
     CHECK(

@@ -19,6 +19,7 @@ const char *fault_name(enum sim_fault fault)
         [SIM_FAULT_SPLIT] = "split",
         [SIM_FAULT_FLAP] = "flap",
         [SIM_FAULT_STORM] = "storm",
+        [SIM_FAULT_STALL] = "stall",
         [SIM_FAULT_KILL_DAEMON] = "kill daemon",
         [SIM_FAULT_PAUSE_DAEMON] = "pause daemon",
         [SIM_FAULT_CRASH_NODE] = "crash node",
@@ -35,6 +36,10 @@ const char *fault_name(enum sim_fault fault)
         [SIM_FAULT_PG_SQL_STUCK] = "SQL stuck",
         [SIM_FAULT_PG_REPLAY_STUCK] = "replay stuck",
         [SIM_FAULT_PG_WIPE] = "data directory wiped",
+        [SIM_FAULT_PG_SWAP] = "grantee's data directory swapped",
+        [SIM_FAULT_PG_STRANGE] = "another cluster's data directory",
+        [SIM_FAULT_GUARD_PAUSE] = "guard stopped",
+        [SIM_FAULT_GUARD_KILL] = "guard killed",
         [SIM_FAULT_DRIFT] = "drift",
         [SIM_FAULT_SWITCHOVER] = "switchover",
         [SIM_FAULT_FAILOVER] = "failover",
@@ -113,6 +118,22 @@ static void split(struct world *world)
             if ((sides >> i & 1) != (sides >> j & 1)) {
                 net_block(world, i, j, span_us);
             }
+        }
+    }
+}
+
+/* Longer than a holder remembers its rounds. */
+static void stall(struct world *world)
+{
+    const uint64_t span_us =
+        prng_between(&world->prng, SECOND / 20, 8 * world->swarm.ttl_ms * 1000);
+    const struct sim_node *node = pick_victim(world);
+    const bool deaf = prng_chance(&world->prng, 50);
+    const bool all = prng_chance(&world->prng, 50);
+
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        if (i != node->number && (all || prng_chance(&world->prng, 50))) {
+            net_stall(world, deaf ? i : node->number, deaf ? node->number : i, span_us);
         }
     }
 }
@@ -237,9 +258,9 @@ static void all_disks_stuck(struct world *world)
 
 /* --- PostgreSQL --- */
 
-static void wipe_data(struct sim_node *node)
+static bool another_serves(const struct sim_node *node)
 {
-    struct world *world = node->world;
+    const struct world *world = node->world;
     uint32_t good = 0;
 
     for (uint32_t i = 0; i < world->node_count; i++) {
@@ -250,11 +271,75 @@ static void wipe_data(struct sim_node *node)
                     ? 1
                     : 0;
     }
-    if (good > 0 && node->powered && !node->witness) {
-        node_power_off(node, span(world));
-        trace(world, node, "its data directory is lost");
-        pg_model_wipe(&node->pg);
+    return good > 0;
+}
+
+static void wipe_data(struct sim_node *node, uint64_t off_us)
+{
+    node_power_off(node, off_us);
+    trace(node->world, node, "its data directory is lost");
+    pg_model_wipe(&node->pg);
+    node->strange = false;
+}
+
+static void wipe_standby(struct sim_node *node, bool strange)
+{
+    if (!node->powered || node->witness || !another_serves(node)) {
+        return;
     }
+    wipe_data(node, span(node->world));
+    if (strange) {
+        trace(node->world, node, "has another cluster's data directory now");
+        pg_model_replace(&node->pg);
+        node->strange = true;
+    }
+}
+
+static const struct sim_node *find_twin(const struct sim_node *node)
+{
+    const struct world *world = node->world;
+
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        const struct sim_node *other = &world->nodes[i];
+
+        if (other != node && other->powered && other->pg.data == PG_DATA_VALID && !other->strange &&
+            other->pg.wal.count >= node->pg.wal.count &&
+            pg_model_same_history(&other->pg, &node->pg)) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+/* A grantee that has not used its grant comes back with another copy of the data. */
+static void swap_grantee(struct world *world)
+{
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        struct sim_node *node = &world->nodes[i];
+        const struct sim_node *twin;
+        const struct cluster *cluster;
+
+        if (!sim_is_awake(node) || node->ended || node->pg.data != PG_DATA_VALID) {
+            continue;
+        }
+        cluster = ha_cluster(node->ha);
+        twin = find_twin(node);
+        if (cluster->phase == CLUSTER_GRANTED && cluster->last.node == node->id &&
+            node->pg.guard.armed_epoch == 0 && twin != NULL) {
+            wipe_data(node, SECOND / 20);
+            pg_model_copy(&node->pg, &twin->pg);
+            world->swap_wanted = false;
+            return;
+        }
+    }
+}
+
+static void pause_guard(struct sim_node *node)
+{
+    const uint64_t span_us = span(node->world);
+
+    pg_model_pause_guard(&node->pg, clock_ms(node) + span_us / 1000 + 1);
+    node->disturbed_us = time_max(node->disturbed_us, node->world->now_us + span_us);
 }
 
 /* --- Operators --- */
@@ -302,6 +387,11 @@ static void change_config(struct world *world)
     }
     world_config(
         world, ttls[prng_between(&world->prng, 0, 2)], prng_chance(&world->prng, 50), text);
+    if (prng_chance(&world->prng, 30)) {
+        /* One hears of it late, perhaps from the primary's rounds first. */
+        isolate(world, pick(world), 6 * SECOND);
+        world->storm_us = world->now_us + 7 * SECOND;
+    }
     command.config = text;
     command.config_size = (uint32_t)strlen(text);
     command.config_version = ha_cluster(node->ha)->config_version;
@@ -360,6 +450,9 @@ static void inject(struct world *world, enum sim_fault fault)
     case SIM_FAULT_STORM:
         world->storm_us = world->now_us + span(world);
         return;
+    case SIM_FAULT_STALL:
+        stall(world);
+        return;
     case SIM_FAULT_KILL_DAEMON:
         if (node->up) {
             node_stop(node, span(world) / 2);
@@ -414,7 +507,23 @@ static void inject(struct world *world, enum sim_fault fault)
         pg_model_stick_replay(&node->pg, now_ms + span(world) / 1000);
         return;
     case SIM_FAULT_PG_WIPE:
-        wipe_data(pick(world));
+        wipe_standby(pick(world), false);
+        return;
+    case SIM_FAULT_PG_SWAP:
+        world->swap_wanted = true;
+        return;
+    case SIM_FAULT_PG_STRANGE:
+        wipe_standby(pick(world), true);
+        return;
+    case SIM_FAULT_GUARD_PAUSE:
+        if (runs) {
+            pause_guard(node);
+        }
+        return;
+    case SIM_FAULT_GUARD_KILL:
+        if (runs) {
+            pg_model_kill_guard(&node->pg, now_ms);
+        }
         return;
     case SIM_FAULT_DRIFT:
         clock_set_drift(
@@ -491,6 +600,9 @@ void faults_tick(struct world *world)
     if (world->flap.next_us != 0 && world->now_us >= world->flap.next_us) {
         flap(world);
     }
+    if (world->swap_wanted) {
+        swap_grantee(world);
+    }
     if (world->now_us < world->next_fault_us) {
         return;
     }
@@ -534,6 +646,7 @@ static void make_well(struct sim_node *node)
     }
     pg_model_stick_sql(&node->pg, 0);
     pg_model_stick_replay(&node->pg, 0);
+    pg_model_pause_guard(&node->pg, 0);
 }
 
 void faults_end(struct world *world)
@@ -545,6 +658,7 @@ void faults_end(struct world *world)
     world->next_fault_us = TIME_NEVER;
     world->flap.next_us = TIME_NEVER;
     world->storm_us = 0;
+    world->swap_wanted = false;
     for (uint32_t i = 0; i < world->node_count; i++) {
         make_well(&world->nodes[i]);
         for (uint32_t j = 0; j < world->node_count; j++) {
@@ -552,6 +666,7 @@ void faults_end(struct world *world)
         }
     }
     net_heal(world);
+    net_end_stalls(world);
     pg->fail_start = pg->fail_promote = pg->fail_copy = pg->fail_cut = pg->hang_stop = 0;
     pg->replay_records = pg->replay_records < 20 ? 20 : pg->replay_records;
     world->swarm.disk_max_us = time_min(world->swarm.disk_max_us, 20000);

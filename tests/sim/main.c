@@ -139,9 +139,27 @@ static int by_number(const void *a, const void *b)
     return *left < *right ? -1 : *left > *right ? 1 : 0;
 }
 
+/* A seed says nothing without the tree that it failed in. */
+static void print_revision(void)
+{
+    FILE *git = popen("git describe --always --dirty 2>/dev/null", "r");
+    char line[100] = "";
+
+    if (git == NULL) {
+        return;
+    }
+    if (fgets(line, sizeof line, git) != NULL) {
+        (void)printf("revision %s", line);
+    }
+    (void)pclose(git);
+}
+
 static void show_failures(const struct options *options, uint64_t *failures, uint64_t failed)
 {
     qsort(failures, failed, sizeof *failures, by_number);
+    if (failed > 0) {
+        print_revision();
+    }
     for (uint64_t i = 0; i < failed; i++) {
         (void)printf("FAILED: --seed=%" PRIu64 "\n", failures[i]);
         if (!options->quiet && i < SHOWN_MAX && run_alone(failures[i], TRACE_RING)) {

@@ -34,7 +34,6 @@ static void push(struct world *world, struct sim_packet packet)
         world->packets = realloc(world->packets, world->packet_space * sizeof *world->packets);
         ASSERT(world->packets != NULL);
     }
-    packet.number = ++world->packet_number;
     world->packets[world->packet_count++] = packet;
     while (at > 0 && before(&world->packets[at], &world->packets[(at - 1) / 2])) {
         swap(&world->packets[at], &world->packets[(at - 1) / 2]);
@@ -84,6 +83,7 @@ static void post(
         .to = to,
         .ha = ha,
         .size = (uint32_t)size,
+        .number = ++world->packet_number,
         .bytes = malloc(size),
     };
 
@@ -107,15 +107,23 @@ void net_send(struct sim_node *from, uint32_t to, bool ha, const uint8_t *bytes,
     }
 }
 
+static void wait_until(struct world *world, struct sim_packet packet, uint64_t until_us)
+{
+    packet.due_us = until_us + packet.number % 1000;
+    push(world, packet);
+}
+
 void net_deliver(struct world *world)
 {
     struct sim_packet packet = pop(world);
     struct sim_node *to = &world->nodes[packet.to];
 
     if (to->up && !sim_is_frozen(to) && to->paused_us != 0) {
-        /* It waits in the socket. */
-        packet.due_us = to->paused_us + packet.number % 1000;
-        push(world, packet);
+        wait_until(world, packet, to->paused_us); /* In the socket. */
+        return;
+    }
+    if (world->now_us < world->stalled_us[packet.from][packet.to]) {
+        wait_until(world, packet, world->stalled_us[packet.from][packet.to]);
         return;
     }
     if (to->up && !sim_is_frozen(to) && !world->blocked[packet.from][packet.to]) {
@@ -133,6 +141,29 @@ void net_block(struct world *world, uint32_t from, uint32_t to, uint64_t span_us
 {
     world->blocked[from][to] = true;
     world->blocked_us[from][to] = time_max(world->blocked_us[from][to], world->now_us + span_us);
+}
+
+void net_stall(struct world *world, uint32_t from, uint32_t to, uint64_t span_us)
+{
+    const uint64_t until_us = time_max(world->stalled_us[from][to], world->now_us + span_us);
+
+    world->stalled_us[from][to] = until_us;
+    world->link_bad_us[from][to] = time_max(world->link_bad_us[from][to], until_us);
+}
+
+/* What was held up arrives. */
+void net_end_stalls(struct world *world)
+{
+    const uint32_t count = world->packet_count;
+
+    memset(world->stalled_us, 0, sizeof world->stalled_us);
+    world->packet_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct sim_packet packet = world->packets[i];
+
+        packet.due_us = time_min(packet.due_us, world->now_us + packet.number % 1000);
+        push(world, packet); /* To a place that was read already. */
+    }
 }
 
 static void heal(struct world *world, uint32_t from, uint32_t to)

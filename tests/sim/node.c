@@ -39,6 +39,21 @@ static const struct command *decode(struct sim_node *node, const struct raft_ent
     return &world->command;
 }
 
+uint64_t node_log_epoch(struct sim_node *node)
+{
+    uint64_t epoch = ha_cluster(node->ha)->epoch;
+
+    for (uint64_t i = node->applied_index + 1; i <= raft_last_index(node->raft); i++) {
+        const struct raft_entry entry = raft_entry_get(node->raft, i);
+        const struct command *command = decode(node, &entry);
+
+        if (command != NULL) {
+            epoch = time_max(epoch, command_epoch(command));
+        }
+    }
+    return epoch;
+}
+
 /* --- Driver callbacks --- */
 
 static void on_send(void *owner, const struct raft_message *message)
@@ -336,6 +351,9 @@ static void change_raft(struct sim_node *node)
     struct raft_stranger strangers[RAFT_MEMBERS_MAX];
     const uint32_t count = raft_strangers(node->raft, strangers, RAFT_MEMBERS_MAX);
 
+    if (update->add_learner != 0 || update->promote_voter != 0 || update->remove_member != 0) {
+        check_membership_change(node, update->promote_voter);
+    }
     if (update->transfer_to != 0) {
         node_raft_event(
             node,
@@ -469,8 +487,9 @@ static void carry_out(struct sim_node *node)
     }
     take_replies(node);
     node->ha_wake_ms = update->wake_ms;
-    CHECK(node, !update->fatal, "the daemon gives up: another system identifier");
-    if (update->left) {
+    CHECK(node, !update->fatal || node->strange, "the daemon gives up: another system identifier");
+    node->gave_up = update->fatal;
+    if (update->left || update->fatal) {
         node->ended = true;
     }
 }
@@ -718,6 +737,12 @@ void node_start(struct sim_node *node)
     struct raft_loaded loaded;
 
     ASSERT(!node->up);
+    if (node->gave_up) {
+        trace(node->world, node, "its operator removes the data directory that is not ours");
+        pg_model_crash_node(&node->pg, clock_ms(node));
+        pg_model_wipe(&node->pg);
+        node->strange = node->gave_up = false;
+    }
     if (node->start_over) {
         empty_store(node);
         node->start_over = false;

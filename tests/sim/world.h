@@ -39,6 +39,7 @@ enum sim_fault {
     SIM_FAULT_SPLIT,
     SIM_FAULT_FLAP,
     SIM_FAULT_STORM, /* Loss and delay for a while. */
+    SIM_FAULT_STALL, /* What is sent one way arrives much later, all at once. */
     SIM_FAULT_KILL_DAEMON,
     SIM_FAULT_PAUSE_DAEMON,
     SIM_FAULT_CRASH_NODE,
@@ -55,6 +56,10 @@ enum sim_fault {
     SIM_FAULT_PG_SQL_STUCK,
     SIM_FAULT_PG_REPLAY_STUCK,
     SIM_FAULT_PG_WIPE,
+    SIM_FAULT_PG_SWAP,    /* A grantee's data directory, before it has used its grant. */
+    SIM_FAULT_PG_STRANGE, /* Another cluster's data directory. */
+    SIM_FAULT_GUARD_PAUSE,
+    SIM_FAULT_GUARD_KILL,
     SIM_FAULT_DRIFT,
     SIM_FAULT_SWITCHOVER,
     SIM_FAULT_FAILOVER,
@@ -167,13 +172,15 @@ struct sim_node {
     uint64_t mark_asked;
     uint64_t mark_due_us;
     bool damaged; /* Its store was lost; not a voter again yet. */
+    bool strange; /* Its data directory is another cluster's. */
 
     /* Daemon. */
     bool up;
     uint64_t start_us;  /* When it is started again. */
     uint64_t paused_us; /* Until; 0: not. */
     bool start_over;
-    bool ended; /* In this step: to be taken down. */
+    bool ended;   /* In this step: to be taken down. */
+    bool gave_up; /* So that its operator has to look. */
     uint64_t boot;
     void *raft_memory;
     struct raft *raft;
@@ -240,7 +247,9 @@ struct world {
     bool blocked[SIM_NODES_MAX][SIM_NODES_MAX];         /* From, to. */
     uint64_t blocked_us[SIM_NODES_MAX][SIM_NODES_MAX];  /* Heals at. */
     uint64_t link_bad_us[SIM_NODES_MAX][SIM_NODES_MAX]; /* Was last not perfect at. */
+    uint64_t stalled_us[SIM_NODES_MAX][SIM_NODES_MAX];  /* Nothing arrives before. */
     uint64_t storm_us;
+    bool swap_wanted; /* Of the next grantee's data directory. */
     uint32_t packet_count;
     uint32_t packet_space;
     struct sim_packet *packets; /* A heap. */
@@ -326,6 +335,8 @@ void node_persisted(struct sim_node *node);
 void node_received(struct sim_node *node, const struct sim_packet *packet);
 void node_tick(struct sim_node *node);
 uint64_t node_wake_us(const struct sim_node *node);
+/* Highest epoch of the log as Raft has it, applied or not, on disk or not. */
+uint64_t node_log_epoch(struct sim_node *node);
 
 /* --- disk.c --- */
 
@@ -348,6 +359,8 @@ void net_send(struct sim_node *from, uint32_t to, bool ha, const uint8_t *bytes,
 void net_deliver(struct world *world);
 bool net_reaches(const struct world *world, uint32_t from, uint32_t to);
 void net_block(struct world *world, uint32_t from, uint32_t to, uint64_t span_us);
+void net_stall(struct world *world, uint32_t from, uint32_t to, uint64_t span_us);
+void net_end_stalls(struct world *world);
 void net_heal(struct world *world);
 void net_clear(struct world *world);
 
@@ -377,6 +390,7 @@ void check_world(struct world *world); /* After every event. */
 void check_command(
     struct sim_node *node, uint64_t term, uint64_t index, const struct command *command);
 void check_grant_proposed(struct sim_node *node, const struct command *command);
+void check_membership_change(struct sim_node *node, uint64_t promoted);
 void check_ha_sent(struct sim_node *node, const struct ha_message *message);
 void check_ha_received(struct sim_node *node, const struct ha_message *message);
 void check_lease(struct sim_node *node, uint64_t deadline_ms);
