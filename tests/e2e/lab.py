@@ -538,7 +538,7 @@ class Lab:
         return probe
 
     def lost(self, probe):
-        """The acknowledged writes that the primary does not have; a row nobody sent is a failure."""
+        """The acknowledged writes that the primary lacks. A row that nobody sent is a failure."""
         writes = probe.writes()
         # The probe may have been stopped after it sent a row and before it logged it.
         possible = {w.row for w in writes if w.outcome != "refused"} | {writes[-1].row + 1}

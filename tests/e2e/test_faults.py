@@ -174,8 +174,12 @@ def test_a_power_cut_of_all_nodes_costs_no_row_whoever_stays_away(lab, away):
     primary, standby, other = lab.primary(), *lab.replicas()
     for name in (standby, primary, other):
         lab.kill_node(name)
-    start = {None: (other, primary, standby), "primary": (other, standby), "standby": (primary, other)}
-    for name in start[away]:
+    orders = {
+        None: (other, primary, standby),
+        "primary": (other, standby),
+        "standby": (primary, other),
+    }
+    for name in orders[away]:
         lab.start(name)
     lab.wait_for_primary(30)
     lab.assert_nothing_lost(probe)
@@ -269,7 +273,8 @@ def connections(lab, name, port, count, stack):
 
 
 def test_garbage_and_half_open_connections_between_nodes_do_no_harm(lab):
-    garbage = [b"GET / HTTP/1.1\r\n\r\n", b"\0" * 4096, b"\x16\x03\x01\xff\xff\x01", os.urandom(9999)]
+    tls_cut_short = b"\x16\x03\x01\xff\xff\x01"
+    garbage = [b"GET / HTTP/1.1\r\n\r\n", b"\0" * 4096, tls_cut_short, os.urandom(9999)]
     with undisturbed(lab), contextlib.ExitStack() as stack:
         for name in lab.nodes:
             for i, s in enumerate(connections(lab, name, RAFT_PORT, 40, stack)):
