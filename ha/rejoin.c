@@ -65,6 +65,27 @@ static enum rejoin decide_for_marker(
     return limit_is_told && end.lsn <= limit_lsn ? REJOIN_FOLLOW : off_line(primary_timeline, end);
 }
 
+/* What these files hold on the timeline that they were told to follow came from there. Not so if
+ * they were granted an epoch after that: a promotion of their own takes a timeline of the same
+ * number, perhaps, and leaves no trace in the record before its first commit. */
+static bool came_from_upstream(
+    const struct cluster *cluster, const struct pg_record *record, struct pg_position end)
+{
+    if (record->follow_epoch <= record->marker_epoch || end.timeline == 0 ||
+        end.timeline != record->follow_timeline ||
+        cluster_grant_of(cluster, record->follow_epoch) == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < cluster->history_count; i++) {
+        const struct cluster_grant *grant = &cluster->history[i];
+
+        if (grant->epoch > record->follow_epoch && grant->data_dir_id == record->data_dir_id) {
+            return false;
+        }
+    }
+    return true;
+}
+
 enum rejoin rejoin_decide(
     const struct cluster *cluster, uint32_t primary_timeline, const struct pg_record *record,
     struct pg_position end)
@@ -74,8 +95,7 @@ enum rejoin rejoin_decide(
 
     /* It streamed from the grantee of an epoch and has not got its first commit yet: what it has
      * on that timeline is of that epoch all the same. */
-    if (rejoin != REJOIN_FOLLOW && record->follow_epoch > record->marker_epoch &&
-        end.timeline != 0 && end.timeline == record->follow_timeline) {
+    if (rejoin != REJOIN_FOLLOW && came_from_upstream(cluster, record, end)) {
         return decide_for_marker(cluster, primary_timeline, record->follow_epoch, end);
     }
     return rejoin;

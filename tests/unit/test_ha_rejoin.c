@@ -57,6 +57,7 @@ static enum rejoin decide_on_the_way(
     uint32_t primary_timeline, uint64_t marker, uint64_t follow, uint32_t timeline, uint64_t lsn)
 {
     const struct pg_record record = {
+        .data_dir_id = C * 10,
         .marker_epoch = marker,
         .follow_epoch = follow,
         .follow_timeline = timeline,
@@ -205,9 +206,30 @@ static void test_who_streamed_from_a_branch_that_was_given_up_does_not_follow(vo
     (void)state;
     grant(1, A, 0, 100, 1);
     grant(2, B, 1, 500, 2);
-    grant(3, C, 1, 600, 2);
+    grant(3, A, 1, 600, 2);
     assert_int_equal(decide_on_the_way(2, 1, 2, 2, 504), REJOIN_CLONE);
     assert_int_equal(decide_on_the_way(3, 1, 2, 2, 504), REJOIN_REWIND);
+}
+
+/* C was told to follow, got nothing, and was promoted itself: to a timeline of the same number. */
+static void test_a_timeline_of_its_own_making_is_not_taken_for_the_one_it_followed(void **state)
+{
+    (void)state;
+    grant(1, A, 0, 100, 1);
+    grant(2, B, 1, 500, 2);
+    grant(3, C, 1, 500, 0);
+    grant(4, B, 2, 900, 3);
+    assert_int_equal(decide_on_the_way(3, 1, 2, 2, 504), REJOIN_REWIND);
+    assert_int_equal(decide_on_the_way(2, 1, 2, 2, 504), REJOIN_CLONE);
+}
+
+static void test_a_followed_epoch_that_the_history_does_not_tell_any_more_proves_nothing(
+    void **state)
+{
+    (void)state;
+    grant(70, A, 69, 5000, 9);
+    grant(71, B, 70, 6000, 10);
+    assert_int_equal(decide_on_the_way(10, 50, 60, 9, 5500), REJOIN_CLONE);
 }
 
 static void test_a_branch_given_up_is_seen_past_later_grants(void **state)
@@ -284,6 +306,8 @@ int main(void)
         TEST(test_a_hidden_switch_counts_past_restarts_in_place_and_not_past_a_known_one),
         TEST(test_who_streams_and_has_not_got_the_first_commit_follows),
         TEST(test_who_streamed_from_a_branch_that_was_given_up_does_not_follow),
+        TEST(test_a_timeline_of_its_own_making_is_not_taken_for_the_one_it_followed),
+        TEST(test_a_followed_epoch_that_the_history_does_not_tell_any_more_proves_nothing),
         TEST(test_a_branch_given_up_is_seen_past_later_grants),
         TEST(test_before_the_first_epoch_positions_decide),
         TEST(test_what_the_history_does_not_tell_any_more_is_cloned),
