@@ -15,6 +15,9 @@
  * The state of a receiver that still connects is not in pg_stat_wal_receiver, the process is
  * in pg_stat_activity.
  *
+ * A parameter that is given on the command line is never pending for PostgreSQL itself: it is
+ * compared with what we would give it now.
+ *
  * A setting that was taken out of the files falls back to its built-in value. Numbers are
  * written with their unit, so that old and new can be compared; 8kB blocks become kB.
  *
@@ -46,7 +49,15 @@ static const char query_head[] =
     " changed AS (SELECT s.name, current_setting(s.name) AS old_value, s.unit,"
     " coalesce((SELECT f.setting FROM pg_file_settings f WHERE lower(f.name) = lower(s.name)"
     " ORDER BY f.seqno DESC LIMIT 1), s.boot_val, '') AS new_value"
-    " FROM pg_settings s WHERE s.pending_restart),"
+    " FROM pg_settings s WHERE s.pending_restart"
+    " UNION ALL SELECT s.name, current_setting(s.name), s.unit, w.value FROM pg_settings s"
+    " JOIN (VALUES (''::text, ''::text)";
+
+static const char query_middle[] =
+    ") w (name, value) ON w.name = s.name WHERE NOT s.pending_restart"
+    " AND s.context = 'postmaster' AND s.name <> 'hot_standby'"
+    " AND s.setting <> CASE WHEN s.vartype <> 'bool' THEN w.value"
+    " WHEN lower(w.value) IN ('on', 'true', 'yes', '1') THEN 'on' ELSE 'off' END),"
     " reason AS (SELECT coalesce(json_object_agg(name, json_build_object("
     "'old_value', old_value, 'new_value',"
     " CASE WHEN new_value !~ '^[0-9]{1,15}$' OR unit IS NULL THEN new_value"
@@ -250,9 +261,20 @@ static void read_replicas(struct reader *reader, struct pg_facts *facts)
     }
 }
 
-void facts_pq_query(const struct facts_pq *memory, struct text *text)
+void facts_pq_add_wanted(struct text *wanted, const char *name, const char *value)
+{
+    text_add(wanted, ", (");
+    sql_add_literal(wanted, name);
+    text_add(wanted, ", ");
+    sql_add_literal(wanted, value);
+    text_add(wanted, ")");
+}
+
+void facts_pq_query(const struct facts_pq *memory, const char *wanted, struct text *text)
 {
     text_add(text, query_head);
+    text_add(text, wanted);
+    text_add(text, query_middle);
     text_addf(text, "%lld", (long long)memory->conf_load_wall_ms);
     text_add(text, query_tail);
     text_addf(text, "%d) r ON true", PG_REPLICAS_MAX);

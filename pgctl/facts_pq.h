@@ -5,7 +5,7 @@
  * same text for PostgreSQL 13 to 18, but for one number: what needs a scan of all settings
  * (pending restarts) is only asked for after a reload, and is kept in between.
  *
- *     facts_pq_query(&memory, &text);     sql_query(sql, text.data, ...);
+ *     facts_pq_query(&memory, "", &text);     sql_query(sql, text.data, ...);
  *     facts_pq_read(&memory, result, &facts, &err);
  *
  * The user must be a superuser, or a member of pg_monitor and pg_read_all_settings.
@@ -25,7 +25,10 @@
 #define FACTS_PQ_SERVER_VERSION_MIN 130000
 
 /* A buffer of this size holds the query. */
-#define FACTS_PQ_QUERY_SIZE 6144
+#define FACTS_PQ_QUERY_SIZE (8192 + FACTS_PQ_WANTED_SIZE)
+
+/* And one of this size what is wanted. */
+#define FACTS_PQ_WANTED_SIZE 2048
 
 /*
  * What belongs to one connection and has no place in struct pg_facts. Start with all zero for
@@ -37,8 +40,12 @@ struct facts_pq {
     bool conninfo_in_effect;   /* primary_conninfo or restore_command is set in the server. */
 };
 
-/* Adds the query's text. */
-void facts_pq_query(const struct facts_pq *memory, struct text *text);
+/*
+ * Adds the query's text. `wanted`, made by facts_pq_add_wanted(), are parameters given on the
+ * command line, and what they shall be after a restart; it may be empty.
+ */
+void facts_pq_query(const struct facts_pq *memory, const char *wanted, struct text *text);
+void facts_pq_add_wanted(struct text *wanted, const char *name, const char *value);
 
 /*
  * Sets the fields "From SQL" of `facts`, apart from `writable`, `conninfo_set` and

@@ -222,6 +222,8 @@ void local_conf_params(struct local *local, struct pgparams *pgparams)
         .scope = local->conf->scope,
         .role = local->role,
         .server_major = local->data_version < OLDEST_MAJOR ? OLDEST_MAJOR : local->data_version,
+        .is_known = check_is_known,
+        .owner = local,
         .starts_as_standby = local->role != PGPARAMS_ROLE_PRIMARY && local->control_known,
     };
 
@@ -281,7 +283,8 @@ static void add_recovery(
         const bool is_delay = text_equal_nocase(param->name, "recovery_min_apply_delay");
 
         /* The archive is an upstream too: what the old primary archived nobody may replay. */
-        if ((is_restore && !local->following) || (is_delay && local->hurry)) {
+        if ((is_restore && !local->following) || (is_delay && local->hurry) ||
+            !check_is_known(local, param->name)) {
             continue;
         }
         has_restore = has_restore || is_restore;
@@ -372,6 +375,35 @@ static enum status work_write_settings(struct job *job, struct err *err)
     return files_write_settings(&job->files, &job->settings, err);
 }
 
+/* As the settings have it, not raised to what a standby needs: until then a restart is pending. */
+static const char *configured(const struct pgparams *pgparams, const struct pgparam *param)
+{
+    for (uint32_t i = 0; i < pgparams->raised_count; i++) {
+        if (text_equal(pgparams->raised[i].name, param->name)) {
+            return pgparams->raised[i].configured;
+        }
+    }
+    return param->value;
+}
+
+/* Files do not change what is on the command line: PostgreSQL does not see that it differs. */
+static void note_wanted(struct local *local, const struct pgparams *pgparams)
+{
+    struct text text;
+
+    text_init(&text, local->wanted, sizeof local->wanted);
+    for (uint32_t i = 0; i < pgparams->count; i++) {
+        const struct pgparam *param = &pgparams->items[i];
+
+        if (param->on_command_line) {
+            facts_pq_add_wanted(&text, param->name, configured(pgparams, param));
+        }
+    }
+    if (text_overflowed(&text)) {
+        local->wanted[0] = '\0';
+    }
+}
+
 struct job *local_conf_job(struct local *local, job_next *next, struct err *err)
 {
     struct job *job = job_new(local, work_write_settings, next);
@@ -382,6 +414,7 @@ struct job *local_conf_job(struct local *local, job_next *next, struct err *err)
 
     ASSERT(pgparams != NULL);
     local_conf_params(local, pgparams);
+    note_wanted(local, pgparams);
     job->settings.custom_conf = local->pg.custom_conf;
     begin(&text, CONF_BYTES);
     add_conf(local, pgparams, &text);

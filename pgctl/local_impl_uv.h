@@ -13,6 +13,7 @@
  *   local_look_uv.c    facts of the data directory, and the record
  *   local_measure_uv.c the end of WAL in the files of a stopped server
  *   local_checkpoint_uv.c  the checkpoint after a promotion; runs beside actions
+ *   local_check_uv.c   parameters that PostgreSQL would refuse
  *   local_conf_uv.c    settings in effect, texts of the files
  *   local_*_uv.c       one file for each group of actions
  */
@@ -105,6 +106,19 @@ struct stop {
     uint32_t progress;   /* A hash of how far WAL senders and archiver are. */
 };
 
+#define CHECK_REFUSED_MAX 32
+
+/* Asking PostgreSQL about the parameters; see local_check_uv.c. */
+struct check {
+    bool running;
+    bool again;  /* The settings have changed meanwhile. */
+    bool is_due; /* To be done when there is a data directory. */
+    struct run *run;
+    uint32_t round;
+    uint32_t refused_count;
+    char refused[CHECK_REFUSED_MAX][PG_NAME_SIZE];
+};
+
 struct callback_run {
     struct local *local;
     struct run *run;
@@ -136,6 +150,7 @@ struct local {
     bool hurry;     /* About to be promoted: nothing may hold up replay. */
     struct pg_upstream upstream;
     char sync_names[1024];
+    char wanted[FACTS_PQ_WANTED_SIZE]; /* See facts_pq_query(). */
     char socket_dir[128];
 
     /* Guard. */
@@ -181,6 +196,8 @@ struct local {
     bool control_known;
     struct controldata control;
     struct measure measure;
+    struct check check;
+    local_step *checked;  /* The action's; called when a check has ended. */
     local_step *measured; /* The action's; called when a measurement has ended. */
 
     /* Action. */
@@ -353,6 +370,14 @@ void measure_start(struct local *local);
 MUST_CHECK enum status local_guard_open(struct local *local, struct err *err);
 void local_guard_close(struct local *local);
 void local_guard_configure(struct local *local);
+
+/* --- local_check_uv.c --- */
+
+/* To be called when settings have changed. */
+void check_start(struct local *local);
+
+/* Whether that parameter may be written; for pgparams_input, with the struct local. */
+bool check_is_known(const void *owner, const char *name);
 
 /* --- Actions, each begun by local_start(). --- */
 

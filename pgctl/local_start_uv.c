@@ -213,12 +213,17 @@ static void begin_start(struct local *local)
         local_fail(local, "PostgreSQL is %s, cannot start it", pg_run_name(local->facts.run));
         return;
     }
-    if (local->control_known) {
-        write_files(local);
-        return;
+    if (local->check.is_due) {
+        check_start(local);
     }
-    local->measured = write_files;
-    measure_start(local);
+    if (local->check.running) {
+        local->checked = begin_start; /* With a parameter that it refuses it would not start. */
+    } else if (local->control_known) {
+        write_files(local);
+    } else {
+        local->measured = write_files;
+        measure_start(local);
+    }
 }
 
 void action_start_standby(struct local *local)

@@ -269,6 +269,7 @@ void local_configure(struct local *local, const char *dynamic_json)
     if (local_conf_refresh(local, &err) != STATUS_OK) {
         log_error("%s", err.text);
     }
+    check_start(local);
     local_guard_configure(local);
 }
 
@@ -280,6 +281,7 @@ void local_reload(struct local *local, const struct conf *conf)
     if (local_conf_refresh(local, &err) != STATUS_OK) {
         log_error("%s", err.text);
     }
+    check_start(local);
     local_guard_configure(local);
 }
 
@@ -349,6 +351,7 @@ enum status local_open(
     init_timer(local, &local->tick);
     init_timer(local, &local->poll);
     watch_open(local);
+    check_start(local);
     *local_out = local;
     return STATUS_OK;
 }
@@ -362,6 +365,9 @@ void local_close(struct local *local)
     callbacks_close(local);
     if (local->measure.run != NULL) {
         run_kill(local->measure.run);
+    }
+    if (local->check.run != NULL) {
+        run_kill(local->check.run);
     }
     watch_close(local);
     local_guard_close(local);

@@ -156,7 +156,7 @@ static void send_query(struct local *local)
     struct err err;
 
     text_init(&text, query, sizeof query);
-    facts_pq_query(&local->memory, &text);
+    facts_pq_query(&local->memory, local->wanted, &text);
     ASSERT(!text_overflowed(&text));
     if (sql_query(local->watch, query, LOCAL_QUERY_MS, on_status_row, local, &err) == STATUS_OK) {
         local->query_running = true;

@@ -102,7 +102,7 @@ static void look(struct watcher *watcher)
     struct err err;
 
     text_init(&text, buffer, sizeof buffer);
-    facts_pq_query(&watcher->memory, &text);
+    facts_pq_query(&watcher->memory, "", &text);
     test_ok(sql_query(watcher->sql, buffer, DEADLINE_MS, note_facts, watcher, &err), &err);
     run_until(&watcher->answers, want);
 }

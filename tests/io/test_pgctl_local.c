@@ -485,6 +485,43 @@ static void test_bootstrap_makes_roles_and_runs_the_command(void **state)
     do_simple(a, PG_ACTION_BOOTSTRAP_SQL, 0); /* A second time alters the same roles. */
 }
 
+static void reload_with(struct node_under_test *node, const char *dynamic_json)
+{
+    local_configure(node->local, dynamic_json);
+    do_simple(node, PG_ACTION_RELOAD, 0);
+}
+
+static void test_parameters_that_postgresql_refuses_are_left_out(void **state)
+{
+    (void)state;
+    reload_with(
+        a, "{\"postgresql\": {\"parameters\": {\"no_such_name\": 1, \"work_mem\": \"much\","
+           " \"is_superuser\": \"on\", \"zero_damaged_pages\": \"on\", \"my.own\": \"x\","
+           " \"log_destination\": \"syslog\", \"log_min_messages\": \"panic\"}}}");
+    assert_false(file_has(a, "postgresql.conf", "no_such_name"));
+    assert_false(file_has(a, "postgresql.conf", "work_mem"));
+    assert_false(file_has(a, "postgresql.conf", "is_superuser"));
+    assert_true(file_has(a, "postgresql.conf", "zero_damaged_pages = 'on'")); /* A developer's. */
+    assert_true(file_has(a, "postgresql.conf", "my.own = 'x'"));
+    assert_true(file_has(a, "postgresql.conf", "log_min_messages = 'panic'"));
+    assert_false(has_file(a, "pg/data.pgpass.check"));
+    reload_with(a, "{}");
+    assert_false(file_has(a, "postgresql.conf", "zero_damaged_pages"));
+}
+
+static void test_a_changed_parameter_of_the_command_line_waits_for_a_restart(void **state)
+{
+    (void)state;
+    assert_false(a->facts.pending_restart);
+    reload_with(a, "{\"postgresql\": {\"parameters\": {\"max_connections\": 150}}}");
+    WAIT_FOR(a, a->facts.pending_restart);
+    assert_string_equal(
+        a->facts.pending_restart_reason,
+        "{ \"max_connections\" : {\"old_value\" : \"100\", \"new_value\" : \"150\"} }");
+    reload_with(a, "{}");
+    WAIT_FOR(a, !a->facts.pending_restart);
+}
+
 static void test_a_clone_is_a_directory_of_its_own_with_the_same_wal(void **state)
 {
     (void)state;
@@ -512,8 +549,14 @@ static void test_a_clone_of_another_cluster_is_refused(void **state)
 static void test_a_standby_starts_without_upstream(void **state)
 {
     (void)state;
+    /* Less than its primary has would end replay: more is used, and a restart is pending. */
+    local_configure(b->local, "{\"postgresql\": {\"parameters\": {\"max_connections\": 50}}}");
     do_simple(b, PG_ACTION_START_STANDBY, 0);
     WAIT_FOR(b, b->facts.run == PG_RUN_UP && b->facts.sql_ok);
+    WAIT_FOR(b, b->facts.pending_restart);
+    assert_non_null(strstr(b->facts.pending_restart_reason, "\"old_value\" : \"100\""));
+    assert_non_null(strstr(b->facts.pending_restart_reason, "\"new_value\" : \"50\""));
+    local_configure(b->local, "{}");
     assert_true(b->facts.in_recovery);
     assert_false(b->facts.conninfo_set);
     assert_false(b->facts.receiver_running);
@@ -1124,6 +1167,8 @@ int main(void)
         cmocka_unit_test(test_a_second_initdb_is_refused),
         cmocka_unit_test(test_a_writable_start_ends_with_the_marker),
         cmocka_unit_test(test_bootstrap_makes_roles_and_runs_the_command),
+        cmocka_unit_test(test_parameters_that_postgresql_refuses_are_left_out),
+        cmocka_unit_test(test_a_changed_parameter_of_the_command_line_waits_for_a_restart),
         cmocka_unit_test(test_a_clone_is_a_directory_of_its_own_with_the_same_wal),
         cmocka_unit_test(test_a_clone_of_another_cluster_is_refused),
         cmocka_unit_test(test_a_standby_starts_without_upstream),
