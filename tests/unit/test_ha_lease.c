@@ -234,6 +234,21 @@ static void test_an_answer_counts_for_the_very_round_it_names(void **state)
     assert_true(lease_holder_answer(&holder, A, &right, &members, 1001));
 }
 
+static void test_an_answer_does_not_count_for_the_round_that_took_its_place(void **state)
+{
+    const struct lease_members members = members_of(1);
+    const struct ha_round old = begin_round(1000);
+    struct ha_round newest = old;
+
+    (void)state;
+    for (uint64_t i = 1; i <= LEASE_ROUNDS_MAX; i++) {
+        lease_holder_send(&holder, TTL_MS, 1000 + i, &newest);
+    }
+    assert_false(lease_holder_answer(&holder, A, &old, &members, 1001 + LEASE_ROUNDS_MAX));
+    assert_int_equal(holder.completed_number, 0);
+    assert_true(lease_holder_answer(&holder, A, &newest, &members, 1001 + LEASE_ROUNDS_MAX));
+}
+
 static void test_a_round_too_old_to_give_a_lease_is_not_completed(void **state)
 {
     const struct lease_members members = members_of(1);
@@ -547,6 +562,7 @@ int main(void)
         TEST(test_a_round_is_completed_by_every_majority_and_by_nothing_less),
         TEST(test_a_lease_runs_from_the_send_time_of_its_round),
         TEST(test_an_answer_counts_for_the_very_round_it_names),
+        TEST(test_an_answer_does_not_count_for_the_round_that_took_its_place),
         TEST(test_a_round_too_old_to_give_a_lease_is_not_completed),
         TEST(test_an_older_round_never_shortens_the_lease),
         TEST(test_round_numbers_go_on_across_grants),
