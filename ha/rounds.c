@@ -139,7 +139,8 @@ static bool guard_is_armed(const struct ha *ha)
         (ha->action.kind == PG_ACTION_START_PRIMARY || ha->action.kind == PG_ACTION_PROMOTE) &&
         ha->action.epoch == ha->holder.epoch;
 
-    return starting || (facts->writable_start && facts->start_epoch == ha->holder.epoch);
+    return starting || (facts->writable_start && facts->start_epoch == ha->holder.epoch &&
+                        facts->run != PG_RUN_STOPPED);
 }
 
 static void take_answer(struct ha *ha, uint64_t node, const struct ha_round *round)
