@@ -261,8 +261,16 @@ void check_ha_sent(struct sim_node *node, const struct ha_message *message)
 {
     if (message->kind == HA_MESSAGE_STATUS && !node->witness) {
         check_pledge(node, &message->status);
+        node->told_gave_up = time_max(message->status.failed_epoch, message->status.refused_epoch);
     }
     if (message->kind == HA_MESSAGE_RENEW) {
+        /* Rule 6: else nobody would suspect a primary that is none any more. */
+        CHECK(
+            node,
+            node->pg.facts_told.guard_fenced < message->round.epoch &&
+                node->told_gave_up < message->round.epoch,
+            "sends rounds of epoch %llu, which it has given up",
+            (unsigned long long)message->round.epoch);
         node->rounds[message->round.number % SIM_ROUNDS] = (struct sim_round){
             .number = message->round.number,
             .start_id = message->round.start_id,

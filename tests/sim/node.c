@@ -776,6 +776,7 @@ void node_start(struct sim_node *node)
     node->mark_asked = node->mark;
     node->ha_wake_ms = 0;
     memset(node->reported_epoch, 0, sizeof node->reported_epoch);
+    node->told_gave_up = 0;
     node->disturbed_us = node->world->now_us;
     if (!node->witness) {
         pg_model_attach(&node->pg, clock_ms(node));

@@ -202,6 +202,7 @@ struct sim_node {
 
     /* Watched from outside. */
     struct sim_round rounds[SIM_ROUNDS];
+    uint64_t told_gave_up; /* Epoch that its newest status gives up. */
     uint64_t disturbed_us; /* Since then nothing is wrong with daemon, machine or PostgreSQL. */
     uint64_t given_us[SIM_NODES_MAX];       /* A lease that it answered for may run so long, ... */
     uint64_t given_epoch[SIM_NODES_MAX];    /* ... and for which epoch that was. */

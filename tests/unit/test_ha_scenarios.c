@@ -799,6 +799,22 @@ static void test_the_only_grantee_tries_again_after_a_failure(void **state)
     assert_int_equal(lab_primary(lab), 2);
 }
 
+/* It answers nobody for a whole ttl, and without it there is no majority. */
+static void test_a_grant_outlives_the_wait_of_a_voter_that_restarts(void **state)
+{
+    uint64_t voter;
+
+    (void)state;
+    running(3);
+    lab_power_off(lab, 1);
+    lab_until(lab, second_grant_is_decided, 4 * TTL_MS);
+    voter = lab_cluster(lab)->last.node == 2 ? 3 : 2;
+    lab_daemon_dies(lab, voter);
+    lab_daemon_starts(lab, voter);
+    lab_until(lab, another_serves, 4 * TTL_MS);
+    assert_int_equal(epoch(), 2);
+}
+
 static void test_a_grantee_whose_promotion_hangs_gives_up_in_time(void **state)
 {
     (void)state;
@@ -914,6 +930,7 @@ int main(void)
         TEST(test_a_grantee_with_another_data_directory_refuses),
         TEST(test_a_grantee_that_fails_is_left_out),
         TEST(test_the_only_grantee_tries_again_after_a_failure),
+        TEST(test_a_grant_outlives_the_wait_of_a_voter_that_restarts),
         TEST(test_a_grantee_whose_promotion_hangs_gives_up_in_time),
         TEST(test_a_promotion_that_outlives_its_daemon_is_not_taken_for_gone),
         TEST(test_a_daemon_that_applies_its_log_anew_does_nothing_about_old_entries),
