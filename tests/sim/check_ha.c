@@ -277,6 +277,7 @@ void check_ha_sent(struct sim_node *node, const struct ha_message *message)
             .sent_us = node->world->now_us,
             .ttl_ms = message->ttl_ms,
             .answered = 1U << node->number,
+            .failsafe = node->dynamic.failsafe_mode,
         };
         note_own_answer(node, message);
     }
@@ -314,7 +315,7 @@ static bool has_quorum(const struct sim_node *node, const struct sim_round *roun
     const struct raft_config *config = raft_config(node->raft);
     uint32_t voters = 0;
     uint32_t answered = 0;
-    bool all = node->dynamic.failsafe_mode;
+    bool all = round->failsafe || node->dynamic.failsafe_mode;
 
     for (uint32_t i = 0; i < config->count; i++) {
         const struct sim_node *member = sim_find(node->world, config->members[i].id);
