@@ -135,6 +135,7 @@ void check_grant_proposed(struct sim_node *node, const struct command *command)
     const struct ha_status *status = ha_known_status(node->ha, command->node);
     struct sim_epoch *epoch;
     uint32_t pledged = 0;
+    uint32_t reported = 0;
     uint32_t voters = 0;
 
     if (command->kind != COMMAND_GRANT) {
@@ -143,9 +144,11 @@ void check_grant_proposed(struct sim_node *node, const struct command *command)
     for (uint32_t i = 0; i < raft_config(node->raft)->count; i++) {
         const uint64_t id = raft_config(node->raft)->members[i].id;
         const struct sim_node *member = sim_find(node->world, id);
+        const struct ha_status *told = ha_known_status(node->ha, id);
 
         if (is_voter(raft_config(node->raft), id)) {
             voters++;
+            reported += told != NULL && told->log_epoch >= command->epoch ? 1 : 0;
             pledged += member != NULL && disk_holds(member, command->epoch) ? 1 : 0;
         }
     }
@@ -155,6 +158,9 @@ void check_grant_proposed(struct sim_node *node, const struct command *command)
             (status->failed_epoch != cluster->last.epoch &&
              status->refused_epoch != cluster->last.epoch),
         "grants epoch %llu to the node that has just given up", (unsigned long long)command->epoch);
+    CHECK(
+        node, 2 * reported > voters, "grants epoch %llu, and %u of %u voters have reported to it",
+        (unsigned long long)command->epoch, reported, voters);
     CHECK(
         node, 2 * pledged > voters, "grants epoch %llu, and %u of %u voters have pledged",
         (unsigned long long)command->epoch, pledged, voters);
@@ -313,6 +319,7 @@ void check_ha_received(struct sim_node *node, const struct ha_message *message)
 static bool has_quorum(const struct sim_node *node, const struct sim_round *round)
 {
     const struct raft_config *config = raft_config(node->raft);
+    const struct raft_config *decided = raft_config_committed(node->raft);
     uint32_t voters = 0;
     uint32_t answered = 0;
     bool all = round->failsafe || node->dynamic.failsafe_mode;
@@ -324,6 +331,11 @@ static bool has_quorum(const struct sim_node *node, const struct sim_round *roun
         voters += config->members[i].kind == RAFT_MEMBER_VOTER ? 1 : 0;
         answered += config->members[i].kind == RAFT_MEMBER_VOTER && has ? 1 : 0;
         all = all && (has || member->witness);
+    }
+    for (uint32_t i = 0; i < decided->count; i++) {
+        const struct sim_node *member = sim_find(node->world, decided->members[i].id);
+
+        all = all && ((round->answered >> member->number & 1) != 0 || member->witness);
     }
     return 2 * answered > voters || all;
 }

@@ -886,6 +886,44 @@ static void test_a_daemon_that_applies_its_log_anew_does_nothing_about_old_entri
     assert_true(lab_all_is_well(lab));
 }
 
+/* Nobody answers the primary any more; the other one that it believes in is a witness. */
+static bool lasts_alone(uint32_t decided_count)
+{
+    struct ha_raft raft = {
+        .leader = true,
+        .leader_id = 1,
+        .position_checked = true,
+        .member_count = 2,
+        .members = {{.id = 1, .voter = true}, {.id = 2, .voter = true}},
+        .decided_count = decided_count,
+        .decided_ids = { 1,                       2,                        3},
+    };
+    struct lab_node *primary;
+
+    lab = lab_new(3);
+    lab->dynamic.failsafe_mode = true;
+    settle();
+    primary = lab_node(lab, lab_primary(lab));
+    assert_int_equal(primary->id, 1);
+    raft.term = lab->term;
+    for (uint32_t i = 0; i < CLUSTER_MEMBERS_MAX; i++) {
+        primary->ha->cluster.members[i].witness = primary->ha->cluster.members[i].id == 2;
+    }
+    for (uint64_t now_ms = lab->now_ms; now_ms < lab->now_ms + 2 * TTL_MS; now_ms += 10) {
+        ha_step(
+            primary->ha, &(struct ha_event){.kind = HA_EVENT_RAFT, .now_ms = now_ms, .raft = &raft},
+            &primary->update);
+    }
+    return ha_lease_runs(primary->ha, lab->now_ms + 2 * TTL_MS);
+}
+
+static void test_a_failsafe_quorum_needs_who_is_not_removed_yet(void **state)
+{
+    (void)state;
+    assert_true(lasts_alone(2));
+    assert_false(lasts_alone(3));
+}
+
 #define TEST(name) cmocka_unit_test(name)
 
 int main(void)
@@ -931,6 +969,7 @@ int main(void)
         TEST(test_a_grantee_that_fails_is_left_out),
         TEST(test_the_only_grantee_tries_again_after_a_failure),
         TEST(test_a_grant_outlives_the_wait_of_a_voter_that_restarts),
+        TEST(test_a_failsafe_quorum_needs_who_is_not_removed_yet),
         TEST(test_a_grantee_whose_promotion_hangs_gives_up_in_time),
         TEST(test_a_promotion_that_outlives_its_daemon_is_not_taken_for_gone),
         TEST(test_a_daemon_that_applies_its_log_anew_does_nothing_about_old_entries),
