@@ -80,7 +80,7 @@ static void prepare(struct ha *ha)
     if (!action_may_start(ha)) {
         return;
     }
-    if (facts->run == PG_RUN_STOPPED && !postgres_is_measured(ha)) {
+    if (facts->run == PG_RUN_STOPPED && facts->data == PG_DATA_VALID && !postgres_is_measured(ha)) {
         return;
     }
     refusal = why_refused(ha);

@@ -327,7 +327,9 @@ static void swap_grantee(struct world *world)
         if (cluster->phase == CLUSTER_GRANTED && cluster->last.node == node->id &&
             node->pg.guard.armed_epoch == 0 && twin != NULL) {
             wipe_data(node, SECOND / 20);
-            pg_model_copy(&node->pg, &twin->pg);
+            if (prng_chance(&world->prng, 50)) {
+                pg_model_copy(&node->pg, &twin->pg); /* Else it comes back empty. */
+            }
             world->swap_wanted = false;
             return;
         }
