@@ -246,6 +246,17 @@ void local_start(struct local *local, const struct pg_action *action)
 
 void local_renew(struct local *local, uint64_t epoch, uint64_t fence_at_ms, uint64_t deadline_ms)
 {
+    struct pg_action *action = &local->action;
+    const bool becomes_writable =
+        action->kind == PG_ACTION_START_PRIMARY || action->kind == PG_ACTION_PROMOTE;
+
+    /* One that has not armed the guard yet shall arm it with the newest times: it would be
+     * refused, or fenced at once, with those it was begun with. */
+    if (local->busy && becomes_writable && action->epoch == epoch &&
+        deadline_ms > action->deadline_ms) {
+        action->fence_at_ms = fence_at_ms;
+        action->deadline_ms = deadline_ms;
+    }
     (void)guard_client_renew(
         &local->guard, epoch,
         (struct guard_deadline){.fence_ms = fence_at_ms, .end_ms = deadline_ms});
