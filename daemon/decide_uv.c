@@ -221,9 +221,6 @@ static void drive_postgres(struct daemon *daemon, const struct ha_update *update
     if (update->renew) {
         local_renew(daemon->local, update->guard_epoch, update->fence_at_ms, update->deadline_ms);
     }
-    if (update->release) {
-        local_release(daemon->local, update->guard_epoch);
-    }
     if (update->action != NULL) {
         local_start(daemon->local, update->action);
     }

@@ -478,7 +478,6 @@ void ha_step(struct ha *ha, const struct ha_event *event, struct ha_update *upda
     update->proposals = ha->proposals;
     update->action = NULL;
     update->renew = false;
-    update->release = false;
     update->slots_changed = false;
     update->callback = PG_CALLBACK_NONE;
     update->config_changed = false;

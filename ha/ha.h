@@ -181,7 +181,6 @@ struct ha_update {
 
     const struct pg_action *action; /* NULL: none. */
     bool renew;                     /* Tell the guard: */
-    bool release;
     uint64_t guard_epoch;
     uint64_t fence_at_ms;
     uint64_t deadline_ms;

@@ -262,14 +262,6 @@ void local_renew(struct local *local, uint64_t epoch, uint64_t fence_at_ms, uint
         (struct guard_deadline){.fence_ms = fence_at_ms, .end_ms = deadline_ms});
 }
 
-void local_release(struct local *local, uint64_t epoch)
-{
-    const bool is_standby =
-        local->facts.run == PG_RUN_UP && local->facts.sql_ok && local->facts.in_recovery;
-
-    (void)guard_client_release(&local->guard, epoch, is_standby);
-}
-
 void local_configure(struct local *local, const char *dynamic_json)
 {
     struct err err;

@@ -39,9 +39,6 @@ void local_start(struct local *local, const struct pg_action *action);
 /* Lease end for the guard; called after every completed round. */
 void local_renew(struct local *local, uint64_t epoch, uint64_t fence_at_ms, uint64_t deadline_ms);
 
-/* The guard need not fence any more: this node's server is a standby or gone. */
-void local_release(struct local *local, uint64_t epoch);
-
 /* Dynamic configuration (JSON text) as it is now; takes effect at the next RELOAD or start. */
 void local_configure(struct local *local, const char *dynamic_json);
 
