@@ -1,6 +1,7 @@
 /*
- * The data directory as a directory: emptied for a clone, cleaned after a rewind, searched for
- * WAL. Tablespaces and pg_wal may be links; what they lead to belongs to the directory.
+ * The data directory as a directory: emptied for a clone, synced and cleaned after a copy,
+ * searched for WAL. Tablespaces and pg_wal may be links; what they lead to belongs to the
+ * directory.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -95,6 +96,50 @@ enum status files_wipe(const struct files *files, struct err *err)
 
     files_act_begin(files);
     status = wipe(files, err);
+    files_act_end(files);
+    return status;
+}
+
+static enum status sync_file_system(const char *path, const char *name, struct err *err)
+{
+    const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    enum status status = STATUS_OK;
+
+    (void)name;
+    if (fd == -1) {
+        return errno == ENOENT ? STATUS_OK : files_sys_err(err, "open directory", path);
+    }
+    if (syncfs(fd) == -1) {
+        status = files_sys_err(err, "sync the file system of", path);
+    }
+    (void)close(fd);
+    return status;
+}
+
+static enum status sync_all(const struct files *files, struct err *err)
+{
+    static const char *const elsewhere[] = {"", "pg_wal"};
+    char path[FILES_PATH_SIZE];
+    enum status status = STATUS_OK;
+
+    for (size_t i = 0; i < ARRAY_SIZE(elsewhere) && status == STATUS_OK; i++) {
+        status = files_path(path, files->data_dir, elsewhere[i], err);
+        if (status == STATUS_OK) {
+            status = sync_file_system(path, elsewhere[i], err);
+        }
+    }
+    if (status == STATUS_OK) {
+        status = files_path(path, files->data_dir, "pg_tblspc", err);
+    }
+    return status == STATUS_OK ? for_each(path, sync_file_system, err) : status;
+}
+
+enum status files_sync(const struct files *files, struct err *err)
+{
+    enum status status;
+
+    files_act_begin(files);
+    status = sync_all(files, err);
     files_act_end(files);
     return status;
 }

@@ -50,8 +50,11 @@ void action_end_with_look(struct local *local)
 
 static enum status work_finish(struct job *job, struct err *err)
 {
-    enum status status = files_restore_backups(&job->files, err);
+    enum status status = files_sync(&job->files, err);
 
+    if (status == STATUS_OK) {
+        status = files_restore_backups(&job->files, err);
+    }
     /* The copy of the source's record says what its WAL contains; the directory is a new one. */
     files_look_at(&job->files, &job->look);
     job->record = job->look.record;
@@ -149,8 +152,8 @@ static void after_method(struct local *local, const struct run_result *result)
 static bool is_forbidden(const char *option)
 {
     static const char *const forbidden[] = {
-        "pgdata", "format", "wal-method", "xlog-method", "gzip",     "version", "dbname",
-        "host",   "port",   "username",   "password",    "no-clean", "help",    "progress",
+        "pgdata", "format",   "wal-method", "xlog-method", "gzip", "version",  "dbname",  "host",
+        "port",   "username", "password",   "no-clean",    "help", "progress", "no-sync",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(forbidden); i++) {
@@ -218,6 +221,7 @@ static void run_basebackup(struct local *local)
     run_spec_arg(&spec, "--checkpoint=fast");
     run_spec_arg(&spec, "--progress");
     run_spec_arg(&spec, "--no-password");
+    run_spec_arg(&spec, "--no-sync"); /* See files_sync(). */
     action_add_options(local->pg.basebackup, is_forbidden, &spec);
     step_run_line(local, &spec, after_method);
 }

@@ -18,9 +18,9 @@
 
 static enum status work_finish(struct job *job, struct err *err)
 {
-    enum status status = STATUS_OK;
+    enum status status = files_sync(&job->files, err);
 
-    if (job->text != NULL) {
+    if (status == STATUS_OK && job->text != NULL) {
         status = files_append_hba(&job->files, job->text, err);
     }
     if (status == STATUS_OK) {
@@ -180,6 +180,7 @@ static void run_initdb(struct local *local, struct job *job)
     local_program(local, local->pg.bin_name.initdb, "initdb", &spec);
     run_spec_arg(&spec, "--pgdata=%s", local->files.data_dir);
     run_spec_arg(&spec, "--username=%s", local_superuser(local));
+    run_spec_arg(&spec, "--no-sync"); /* See files_sync(). */
     if (local->pg.superuser.password != NULL) {
         password_path(&local->files, path);
         run_spec_arg(&spec, "--pwfile=%s", path);

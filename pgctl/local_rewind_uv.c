@@ -29,9 +29,12 @@ static const struct conf_user *rewind_user(const struct local *local)
 /* The rewound directory has the source's WAL, so the source's record says what is in it. */
 static enum status work_finish(struct job *job, struct err *err)
 {
-    struct pg_record *record = &job->record; /* As it was before. */
-    enum status status;
+    struct pg_record *record = &job->record;           /* As it was before. */
+    enum status status = files_sync(&job->files, err); /* Also what recovery before it wrote. */
 
+    if (status != STATUS_OK) {
+        return status;
+    }
     if (job->fresh) {
         files_look_at(&job->files, &job->look);
         if (!job->look.record.partial && job->look.record.data_dir_id != 0) {
@@ -128,6 +131,7 @@ static bool is_forbidden(const char *option)
         "config-file",   "no-ensure-shutdown",
         "version",       "help",
         "progress",      "debug",
+        "no-sync",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(forbidden); i++) {
@@ -166,6 +170,7 @@ static void run_rewind(struct local *local)
     run_spec_arg(&spec, "--target-pgdata=%s", local->files.data_dir);
     run_spec_arg(&spec, "--source-server=%s", conninfo);
     run_spec_arg(&spec, "--progress");
+    run_spec_arg(&spec, "--no-sync"); /* See files_sync(). */
     /* Needs to find restore_command: in the data directory's files, or (15+) where we say. */
     if (has_restore_command(local) && (!own_config_dir || local->data_version >= 15)) {
         run_spec_arg(&spec, "--restore-target-wal");

@@ -412,6 +412,28 @@ static void test_wal_on_another_disk_is_wiped_with_the_directory(void **state)
     assert_true(file_exists(wal)); /* A mount point, perhaps. */
 }
 
+static void test_all_file_systems_of_a_directory_are_synced(void **state)
+{
+    struct world *world = *state;
+    struct files missing = world->files;
+    char target[TEST_PATH_SIZE];
+    char path[FILES_PATH_SIZE];
+
+    fill(world);
+    test_ok(files_sync(&world->files, &world->err), &world->err);
+    test_path(target, world->dir, "space");
+    path_of(world, "pg_tblspc/16384", path);
+    assert_int_equal(symlink(target, path), 0);
+    test_ok(files_sync(&world->files, &world->err), &world->err); /* Not mounted: nothing to do. */
+    assert_int_equal(mkdir(target, 0755), 0);
+    test_ok(files_sync(&world->files, &world->err), &world->err);
+    assert_int_equal(rmdir(target), 0);
+    test_ok(file_replace(target, "no directory", 12, 0644, &world->err), &world->err);
+    assert_int_equal(files_sync(&world->files, &world->err), STATUS_IO);
+    (void)snprintf(missing.data_dir, sizeof missing.data_dir, "%s", target);
+    assert_int_equal(files_sync(&missing, &world->err), STATUS_IO);
+}
+
 /* --- What is in the directory. --- */
 
 static void test_a_directory_is_judged_by_what_is_in_it(void **state)
@@ -491,6 +513,7 @@ int main(void)
         TEST(test_a_link_that_postgresqls_user_laid_leads_nowhere),
         TEST(test_a_data_directory_behind_a_link_is_one_like_any_other),
         TEST(test_wal_on_another_disk_is_wiped_with_the_directory),
+        TEST(test_all_file_systems_of_a_directory_are_synced),
         TEST(test_a_directory_is_judged_by_what_is_in_it),
         TEST(test_a_mark_means_the_directory_that_it_was_made_for),
         TEST(test_a_record_is_read_as_it_was_written),
