@@ -263,59 +263,6 @@ static void check_pledge(struct sim_node *node, const struct ha_status *status)
         (unsigned long long)status->pledged_position.lsn, (unsigned long long)end_lsn);
 }
 
-void check_ha_sent(struct sim_node *node, const struct ha_message *message)
-{
-    if (message->kind == HA_MESSAGE_STATUS && !node->witness) {
-        check_pledge(node, &message->status);
-        node->told_gave_up = time_max(message->status.failed_epoch, message->status.refused_epoch);
-    }
-    if (message->kind == HA_MESSAGE_RENEW) {
-        /* Rule 6: else nobody would suspect a primary that is none any more. */
-        CHECK(
-            node,
-            node->pg.facts_told.guard_fenced < message->round.epoch &&
-                node->told_gave_up < message->round.epoch,
-            "sends rounds of epoch %llu, which it has given up",
-            (unsigned long long)message->round.epoch);
-        node->rounds[message->round.number % SIM_ROUNDS] = (struct sim_round){
-            .number = message->round.number,
-            .start_id = message->round.start_id,
-            .sent_us = node->world->now_us,
-            .ttl_ms = message->ttl_ms,
-            .answered = 1U << node->number,
-            .failsafe = node->dynamic.failsafe_mode,
-        };
-        note_own_answer(node, message);
-    }
-    if (message->kind == HA_MESSAGE_ANSWER) {
-        check_answer(node, message);
-    }
-}
-
-void check_ha_received(struct sim_node *node, const struct ha_message *message)
-{
-    const struct sim_node *from = sim_find(node->world, message->from);
-    const struct ha_status *status = &message->status;
-
-    if (message->kind == HA_MESSAGE_ANSWER) {
-        struct sim_round *round = &node->rounds[message->round.number % SIM_ROUNDS];
-
-        if (round->number == message->round.number && round->start_id == message->round.start_id) {
-            round->answered |= 1U << from->number;
-        }
-    }
-    if (message->kind == HA_MESSAGE_STATUS && status->writable && status->writable_epoch != 0) {
-        if (status->writable_epoch > node->reported_epoch[from->number]) {
-            node->reported_epoch[from->number] = status->writable_epoch;
-            node->reported_lsn[from->number] = 0;
-        }
-        if (status->writable_epoch == node->reported_epoch[from->number]) {
-            node->reported_lsn[from->number] =
-                time_max(node->reported_lsn[from->number], status->position.lsn);
-        }
-    }
-}
-
 static bool has_quorum(const struct sim_node *node, const struct sim_round *round)
 {
     const struct raft_config *config = raft_config(node->raft);
@@ -340,6 +287,67 @@ static bool has_quorum(const struct sim_node *node, const struct sim_round *roun
     return 2 * answered > voters || all;
 }
 
+/* By the membership of that moment: who joins later takes no lease back that was given. */
+static void note_completed(const struct sim_node *node, struct sim_round *round)
+{
+    round->completed = round->completed || has_quorum(node, round);
+}
+
+void check_ha_sent(struct sim_node *node, const struct ha_message *message)
+{
+    if (message->kind == HA_MESSAGE_STATUS && !node->witness) {
+        check_pledge(node, &message->status);
+        node->told_gave_up = time_max(message->status.failed_epoch, message->status.refused_epoch);
+    }
+    if (message->kind == HA_MESSAGE_RENEW) {
+        /* Rule 6: else nobody would suspect a primary that is none any more. */
+        CHECK(
+            node,
+            node->pg.facts_told.guard_fenced < message->round.epoch &&
+                node->told_gave_up < message->round.epoch,
+            "sends rounds of epoch %llu, which it has given up",
+            (unsigned long long)message->round.epoch);
+        node->rounds[message->round.number % SIM_ROUNDS] = (struct sim_round){
+            .number = message->round.number,
+            .start_id = message->round.start_id,
+            .sent_us = node->world->now_us,
+            .ttl_ms = message->ttl_ms,
+            .answered = 1U << node->number,
+            .failsafe = node->dynamic.failsafe_mode,
+        };
+        note_own_answer(node, message);
+        note_completed(node, &node->rounds[message->round.number % SIM_ROUNDS]);
+    }
+    if (message->kind == HA_MESSAGE_ANSWER) {
+        check_answer(node, message);
+    }
+}
+
+void check_ha_received(struct sim_node *node, const struct ha_message *message)
+{
+    const struct sim_node *from = sim_find(node->world, message->from);
+    const struct ha_status *status = &message->status;
+
+    if (message->kind == HA_MESSAGE_ANSWER) {
+        struct sim_round *round = &node->rounds[message->round.number % SIM_ROUNDS];
+
+        if (round->number == message->round.number && round->start_id == message->round.start_id) {
+            round->answered |= 1U << from->number;
+            note_completed(node, round);
+        }
+    }
+    if (message->kind == HA_MESSAGE_STATUS && status->writable && status->writable_epoch != 0) {
+        if (status->writable_epoch > node->reported_epoch[from->number]) {
+            node->reported_epoch[from->number] = status->writable_epoch;
+            node->reported_lsn[from->number] = 0;
+        }
+        if (status->writable_epoch == node->reported_epoch[from->number]) {
+            node->reported_lsn[from->number] =
+                time_max(node->reported_lsn[from->number], status->position.lsn);
+        }
+    }
+}
+
 /* A lease ends before `ttl` has passed since a round was sent that a majority has answered. */
 void check_lease(struct sim_node *node, uint64_t deadline_ms)
 {
@@ -350,7 +358,7 @@ void check_lease(struct sim_node *node, uint64_t deadline_ms)
 
         if (round->start_id == node->ha->holder.start_id && round->number != 0 &&
             end_us <= round->sent_us + round->ttl_ms * 1000 + ROUNDING_US &&
-            has_quorum(node, round)) {
+            (round->completed || has_quorum(node, round))) {
             return;
         }
     }

@@ -323,9 +323,12 @@ static void swap_grantee(struct world *world)
             continue;
         }
         cluster = ha_cluster(node->ha);
+        if (cluster->phase != CLUSTER_GRANTED || cluster->last.node != node->id ||
+            node->pg.guard.armed_epoch != 0) {
+            continue;
+        }
         twin = find_twin(node);
-        if (cluster->phase == CLUSTER_GRANTED && cluster->last.node == node->id &&
-            node->pg.guard.armed_epoch == 0 && twin != NULL) {
+        if (twin != NULL) {
             wipe_data(node, SECOND / 20);
             if (prng_chance(&world->prng, 50)) {
                 pg_model_copy(&node->pg, &twin->pg); /* Else it comes back empty. */

@@ -157,6 +157,11 @@ void net_end_stalls(struct world *world)
     const uint32_t count = world->packet_count;
 
     memset(world->stalled_us, 0, sizeof world->stalled_us);
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        for (uint32_t j = 0; j < world->node_count; j++) {
+            world->link_bad_us[i][j] = time_min(world->link_bad_us[i][j], world->now_us);
+        }
+    }
     world->packet_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct sim_packet packet = world->packets[i];
@@ -171,7 +176,7 @@ static void heal(struct world *world, uint32_t from, uint32_t to)
     struct sim_node *node = &world->nodes[from];
 
     world->blocked[from][to] = false;
-    world->link_bad_us[from][to] = world->now_us;
+    world->link_bad_us[from][to] = time_max(world->link_bad_us[from][to], world->now_us);
     trace(world, node, "reaches %s again", world->nodes[to].name);
     if (sim_is_awake(node) && net_reaches(world, from, to)) {
         node_raft_event(

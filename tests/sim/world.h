@@ -142,6 +142,7 @@ struct sim_round {
     uint64_t ttl_ms;
     uint32_t answered; /* Nodes whose answer was delivered. */
     bool failsafe; /* failsafe_mode was on when it was sent: it may have been completed by it. */
+    bool completed;
 };
 
 struct world;
