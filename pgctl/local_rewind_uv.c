@@ -231,9 +231,11 @@ static void ask_source(struct local *local);
 /* Whether it was allowed or not: the control file tells. */
 static void after_checkpoint(struct local *local, const struct sql_result *result)
 {
-    if (result->failure != SQL_FAILURE_NONE) {
-        log_warning("the source refused a checkpoint, waiting for its own: %s", result->text);
+    if (result->failure == SQL_FAILURE_NONE) {
+        ask_source(local);
+        return;
     }
+    log_warning("the source refused a checkpoint, waiting for its own: %s", result->text);
     step_poll(local, CHECKPOINT_POLL_MS, ask_source);
 }
 

@@ -21,7 +21,7 @@
  * given only after this action: so it does not wait longer than this for connections.
  */
 #define STANDBY_WAIT_MS 1500
-#define STANDSTILL_MS   400 /* Replay takes less for a segment: it waits for more WAL. */
+#define STANDSTILL_MS   100 /* It waits for more WAL; or its disk is slow, and nothing is lost. */
 
 static bool is_writable_start(const struct local *local)
 {
