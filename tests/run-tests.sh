@@ -2,15 +2,21 @@
 # Usage: run-tests.sh SECONDS PROGRAM...
 #
 # Runs test programs that speak TAP (cmocka's), each for at most SECONDS, and ends in a line
-# "N passed, N failed". What a program says is kept beside it in PROGRAM.log and shown if it
-# failed. A test that was announced and has not passed counts as failed: a program that crashes
-# half way cannot hide the tests behind the crash.
+# "N passed, N failed". What a program says is kept beside it in PROGRAM.log; of one that failed,
+# what failed is shown first, then what it said up to there. A test that was announced and has not
+# passed counts as failed: a program that crashes half way cannot hide the tests behind the crash.
 set -u
 
 set_counts() {
     ok=$1
     bad=$2
     skipped=${3#0}
+}
+
+show_failure() {
+    grep -E '^not ok [0-9]+ - |^# |^ERROR|==ERROR|runtime error|waited in vain' "$1" | head -n 20
+    echo ...
+    sed '/^not ok [0-9]* - /q' "$1" | grep -v '^ok ' | tail -n 60
 }
 
 limit=$1
@@ -40,7 +46,7 @@ for program in "$@"; do
     else
         printf 'FAILED  %s (%s of %s, exit code %s), from %s:\n' \
             "${program##*/}" "$bad" "$((ok + bad))" "$code" "$log"
-        grep -v '^ok ' "$log" | tail -n 60 | sed 's/^/    /'
+        show_failure "$log" | sed 's/^/    /'
     fi
 done
 echo "$passed passed, $failed failed"
