@@ -81,8 +81,9 @@ static void on_durable(void *owner, uint64_t index)
     ha_log_durable(daemon->ha, index);
 }
 
-static void restore(struct daemon *daemon, const struct raft_snapshot *snapshot)
+static void on_restore(void *owner, const struct raft_snapshot *snapshot)
 {
+    struct daemon *daemon = owner;
     struct err err;
 
     if (cluster_decode(snapshot->data, snapshot->size_bytes, daemon->restored, &err) != STATUS_OK) {
@@ -93,11 +94,6 @@ static void restore(struct daemon *daemon, const struct raft_snapshot *snapshot)
         return;
     }
     ha_restore(daemon->ha, snapshot->index, snapshot->term, daemon->restored);
-}
-
-static void on_restore(void *owner, const struct raft_snapshot *snapshot)
-{
-    restore(owner, snapshot);
 }
 
 static void on_apply(void *owner, const struct raft_entry *entry)
@@ -377,12 +373,6 @@ static void take_snapshot(struct daemon *daemon)
 
 void consensus_housekeeping(struct daemon *daemon)
 {
-    const uint64_t epoch = ha_decided_epoch(daemon->ha);
-
-    if (epoch > daemon->mark) {
-        daemon->mark = epoch;
-        store_uv_mark(daemon->store, epoch);
-    }
     tell_identity(daemon);
     tell_peers(daemon, false);
     take_snapshot(daemon);
@@ -434,21 +424,6 @@ static enum status join_addresses(struct daemon *daemon, char *bind_address, str
     return status;
 }
 
-/* The highest epoch in what the store holds. Tried on ha itself, which begins anew afterwards:
- * the core's first step tells it all of that again. */
-static uint64_t epoch_of(struct daemon *daemon, const struct raft_loaded *loaded)
-{
-    if (loaded->snapshot.index != 0) {
-        restore(daemon, &loaded->snapshot);
-    }
-    for (uint32_t i = 0; i < loaded->entry_count; i++) {
-        if (loaded->entries[i].index > loaded->snapshot.index) {
-            on_appended(daemon, &loaded->entries[i]);
-        }
-    }
-    return ha_log_epoch(daemon->ha);
-}
-
 static enum status load(
     const char *dir, struct store_lmdb **db, struct store_image **image, struct err *err)
 {
@@ -473,34 +448,24 @@ static enum status start_empty(
     return status == STATUS_OK ? load(dir, db, image, err) : status;
 }
 
-/* Opens the store; one that is damaged or was rolled back is set aside, and this node comes
- * back under a new incarnation. */
+/* Opens the store; one that is damaged is set aside, and this node comes back under a new
+ * incarnation. Whether it was rolled back is for the core to say, which is given the mark. */
 static enum status open_store(
-    struct daemon *daemon, const struct ha_settings *ha_settings, struct store_lmdb **db,
-    struct store_image **image, struct err *err)
+    struct daemon *daemon, struct store_lmdb **db, struct store_image **image, struct err *err)
 {
     const char *dir = daemon->conf.conf.raft.data_dir;
     enum status status = load(dir, db, image, err);
-    uint64_t epoch;
 
     if (status == STATUS_CORRUPT) {
         log_error("raft store: %s; it is set aside, and this node joins again", err->text);
         status = start_empty(dir, db, image, err);
     }
-    if (status != STATUS_OK) {
-        return status;
-    }
-    if (mark_read(dir, &daemon->mark, err) == STATUS_CORRUPT) {
-        log_warning("%s", err->text);
-    }
-    epoch = epoch_of(daemon, &(*image)->loaded);
-    (void)ha_init(daemon->ha, ha_settings, clock_boot_ms());
-    if (epoch < daemon->mark && (*image)->loaded.hard.cluster_id != 0) {
-        log_error(
-            "raft store was rolled back: it ends at epoch %llu, this node has seen %llu; it is set "
-            "aside, and this node joins again",
-            (unsigned long long)epoch, (unsigned long long)daemon->mark);
-        status = start_empty(dir, db, image, err);
+    if (status == STATUS_OK) {
+        const enum status read = mark_read(dir, &(*image)->loaded.mark, err);
+
+        if (read != STATUS_OK && read != STATUS_NOT_FOUND) {
+            log_warning("%s", err->text);
+        }
     }
     return status;
 }
@@ -527,7 +492,7 @@ enum status consensus_open(struct daemon *daemon, struct err *err)
     if (status != STATUS_OK) {
         goto out;
     }
-    status = open_store(daemon, &ha_settings, &db, &image, err);
+    status = open_store(daemon, &db, &image, err);
     if (status != STATUS_OK) {
         goto out;
     }
@@ -537,9 +502,7 @@ enum status consensus_open(struct daemon *daemon, struct err *err)
     daemon->raft = raft_init(daemon->raft_memory, &settings, &image->loaded, clock_boot_ms());
 
     status = store_uv_open(
-        &daemon->loop,
-        &(struct store_uv_settings){
-            .db = db, .mark_dir = conf->raft.data_dir, .mark_value = daemon->mark},
+        &daemon->loop, &(struct store_uv_settings){.db = db, .mark_dir = conf->raft.data_dir},
         &store_events, daemon, &daemon->store, err);
     if (status != STATUS_OK) {
         goto out;

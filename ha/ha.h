@@ -226,10 +226,6 @@ void ha_proposal_refused(struct ha *ha, enum command_kind kind);
 const struct cluster *ha_cluster(const struct ha *ha);
 uint64_t ha_applied_index(const struct ha *ha);
 uint64_t ha_log_epoch(const struct ha *ha); /* Highest in the log, decided or not. */
-
-/* For the mark outside the store: the epoch that is decided and on this node's disk, so that the
- * store can never show less without having been rolled back; 0 while that is not so. */
-uint64_t ha_decided_epoch(const struct ha *ha);
 bool ha_lease_runs(const struct ha *ha, uint64_t now_ms);
 
 const char *ha_note_text(enum ha_note_kind kind);

@@ -2,11 +2,9 @@
  * Who is there, what do they remember of us, and is there a cluster at all.
  *
  * Everybody says HELLO to the listed nodes and the members it does not hear; the answer
- * tells the most that the answerer knows us to have acknowledged: a term, and an index
- * with the term of its entry. The term on a disk never falls, and what was acknowledged
- * in a term is not cut off in it. So a store with a lower term, or with the same and
- * without that entry, is not the store that acknowledged it. One with a higher term is
- * younger than the acknowledgement.
+ * tells the most that the answerer knows us to have acknowledged. Our own mark tells the
+ * same, also while those who know it are cut off; but a machine that was rolled back as a
+ * whole has an old mark, and learns it from the others.
  *
  * A new cluster is formed by the smallest id among the listed nodes that see each other,
  * if these are a majority of the list and all empty, and if each of them, too, sees
@@ -29,14 +27,14 @@ void raft_form_remember(
     struct raft *raft, uint64_t id, uint64_t incarnation, uint64_t term, uint64_t index)
 {
     const struct raft_member *member = raft_config_find(&raft->config, id);
-    struct memory *memory;
+    struct raft_memory *memory;
 
     if (member == NULL || member->incarnation != incarnation || id == raft->self) {
         return;
     }
     memory = &raft_member_peer(raft, member)->memory;
     if (memory->incarnation != incarnation) {
-        *memory = (struct memory){.incarnation = incarnation};
+        *memory = (struct raft_memory){.incarnation = incarnation};
     }
     if (term > memory->term || (term == memory->term && index > memory->index)) {
         memory->term = term;
@@ -230,22 +228,42 @@ static bool is_only_voter(const struct raft *raft)
     return raft_is_voter(raft) && raft_config_voter_count(&raft->config) == 1;
 }
 
-static bool has_forgotten(const struct raft *raft, const struct raft_message *message)
+static bool has_forgotten(const struct raft *raft, const struct raft_memory *memory)
 {
-    const uint64_t entry_term = raft_term_at(raft, message->seen_index);
+    const uint64_t entry_term = raft_term_at(raft, memory->index);
 
-    if (message->seen_term != raft->hard.term) {
-        return message->seen_term > raft->hard.term;
+    if (memory->term != raft->hard.term) {
+        return memory->term > raft->hard.term;
     }
-    if (message->seen_index > raft_last_index(raft)) {
+    if (memory->index > raft_last_index(raft)) {
         return true;
     }
     /* Where one of the two is not known any more, it is behind a snapshot. */
-    return message->hint_term != 0 && entry_term != 0 && entry_term != message->hint_term;
+    return memory->entry_term != 0 && entry_term != 0 && entry_term != memory->entry_term;
+}
+
+/*
+ * Also where nobody else could go on: the membership in a store that was rolled back may be
+ * that of a time before the others joined. The mark of another incarnation is what is left of
+ * a store that was set aside.
+ */
+void raft_form_check_mark(struct raft *raft)
+{
+    const struct raft_memory *mark = &raft->mark;
+
+    if (mark->incarnation == raft->hard.incarnation && has_forgotten(raft, mark)) {
+        raft_lose_memory(raft, RAFT_NOTE_AMNESIA, mark->term, mark->index);
+    }
 }
 
 void raft_form_hello_answer(struct raft *raft, const struct raft_message *message)
 {
+    const struct raft_memory memory = {
+        .incarnation = message->to_incarnation,
+        .term = message->seen_term,
+        .index = message->seen_index,
+        .entry_term = message->hint_term,
+    };
     struct peer *peer = meet(raft, message);
 
     if (peer == NULL) {
@@ -259,8 +277,8 @@ void raft_form_hello_answer(struct raft *raft, const struct raft_message *messag
     if (raft->ahead_ms == 0 && is_ahead(raft, message)) {
         raft->ahead_ms = time_max(raft->now_ms, 1);
     }
-    if (!is_only_voter(raft) && has_forgotten(raft, message)) {
-        raft_lose_memory(raft, RAFT_NOTE_AMNESIA, message->seen_term, message->seen_index);
+    if (!is_only_voter(raft) && has_forgotten(raft, &memory)) {
+        raft_lose_memory(raft, RAFT_NOTE_AMNESIA, memory.term, memory.index);
     }
 }
 

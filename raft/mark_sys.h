@@ -1,21 +1,22 @@
 /*
- * raft/mark_sys.h - one number that must never be forgotten, in a file of its own.
+ * raft/mark_sys.h - the most that the store has acknowledged, in a file beside it.
  *
- * The highest epoch a node has seen is kept here a second time, outside the store:
- * a store that was wiped or rolled back shows less than its mark. The file "epoch"
- * is replaced as a whole and synced; after a crash it has the old or the new number.
+ * A store that was rolled back shows less than its mark, and must not go on as the member
+ * it was (raft.h, struct raft_memory). The file "mark" has one record with a checksum, and is
+ * written over in place, so that it costs one sync of one sector. Should a power cut tear
+ * it, it is damaged and says nothing; what it would say was not told to anybody yet.
  */
 #ifndef PGBATON_RAFT_MARK_SYS_H
 #define PGBATON_RAFT_MARK_SYS_H
 
-#include <stdint.h>
-
 #include "base/status.h"
+#include "raft/raft.h"
 
-/* NOT_FOUND if none was ever written, CORRUPT if the file is not what mark_write() left. */
-MUST_CHECK enum status mark_read(const char *dir, uint64_t *value, struct err *err);
+/* NOT_FOUND if none was ever written, CORRUPT if the file is not what mark_write() left; `mark` is
+ * all zero then. */
+MUST_CHECK enum status mark_read(const char *dir, struct raft_memory *mark, struct err *err);
 
-/* Blocks for the disk. The directory exists. FULL or IO; the old mark is then still there. */
-MUST_CHECK enum status mark_write(const char *dir, uint64_t value, struct err *err);
+/* Blocks for the disk. The directory exists. FULL, or IO: then the outcome is unknown. */
+MUST_CHECK enum status mark_write(const char *dir, const struct raft_memory *mark, struct err *err);
 
 #endif

@@ -63,6 +63,7 @@ static void load_entries(struct raft *raft, const struct raft_loaded *loaded)
 static void load(struct raft *raft, const struct raft_loaded *loaded)
 {
     ASSERT(loaded->hard.incarnation != 0);
+    raft->mark = loaded->mark;
     raft->hard = loaded->hard;
     raft->loaded_term = loaded->hard.term;
     load_snapshot(raft, &loaded->snapshot);
@@ -474,6 +475,22 @@ static void add_in_flight(struct raft *raft, uint64_t number)
     newest->last_index = raft_last_index(raft);
 }
 
+/* After a start it takes a while until as much is verified again as was acknowledged before. */
+static void raise_mark(struct raft *raft)
+{
+    struct raft_memory *mark = &raft->mark;
+
+    if (mark->incarnation != raft->hard.incarnation || mark->term < raft->hard.term ||
+        mark->index < raft->verified_index) {
+        *mark = (struct raft_memory){
+            .incarnation = raft->hard.incarnation,
+            .term = raft->hard.term,
+            .index = raft->verified_index,
+            .entry_term = raft_term_at(raft, raft->verified_index),
+        };
+    }
+}
+
 static void put_persist(struct raft *raft)
 {
     struct raft_persist *persist = &raft->update->persist;
@@ -485,6 +502,8 @@ static void put_persist(struct raft *raft)
     }
     persist->number = ++raft->persist_number;
     persist->hard = raft->hard;
+    raise_mark(raft);
+    persist->mark = raft->mark;
     if (persist->hard_changed) {
         raft->hard_number = persist->number;
     }
@@ -614,7 +633,12 @@ void raft_step(struct raft *raft, const struct raft_event *event, struct raft_up
     raft->message_count = 0;
     raft->hard_changed = false;
 
-    handle(raft, event);
+    if (!raft->started) {
+        raft_form_check_mark(raft); /* Before anything changes what it is compared with. */
+    }
+    if (!raft->lost) {
+        handle(raft, event);
+    }
     if (!raft->lost) {
         raft_form_tick(raft);
     }

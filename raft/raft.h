@@ -87,6 +87,20 @@ struct raft_hard {
     uint64_t incarnation;
 };
 
+/*
+ * The most that a store is known to have acknowledged. The term on a disk never falls, and
+ * what was acknowledged in a term is not cut off in it; so a store with a lower term, or
+ * with the same and without that entry, is not the store that acknowledged it. One with a
+ * higher term is younger than the acknowledgement. Peers remember it of each other, and a
+ * node of itself: its mark, kept outside the store.
+ */
+struct raft_memory {
+    uint64_t incarnation; /* Of the store; 0: nothing is known. */
+    uint64_t term;
+    uint64_t index;
+    uint64_t entry_term; /* Of the entry at `index`; 0: not known. */
+};
+
 struct raft_snapshot {
     uint64_t index; /* 0: there is none. */
     uint64_t term;
@@ -195,6 +209,11 @@ struct raft_persist {
     uint64_t first_index;   /* 0: nothing; else append first_index to last_index. */
     uint64_t last_index;
     uint64_t keep_from; /* First index to keep after compaction or snapshot; 0: no change. */
+
+    /* To be kept outside the store, when all that is on disk and before it is reported done: a
+     * store that is sound never shows less than its mark, and no answer leaves that is not in it.
+     */
+    struct raft_memory mark;
 };
 
 enum raft_proposal_result {
@@ -301,6 +320,7 @@ struct raft_loaded {
     struct raft_snapshot snapshot;
     uint32_t entry_count; /* Behind the snapshot, without a gap. */
     const struct raft_entry *entries;
+    struct raft_memory mark; /* As it was kept outside the store. */
 };
 
 struct raft;

@@ -66,14 +66,6 @@ struct progress {
     uint64_t seen_ms; /* When it was last told what everybody has. */
 };
 
-/* What anybody remembers of a member: the most it is known to have acknowledged. */
-struct memory {
-    uint64_t incarnation;
-    uint64_t term;
-    uint64_t index;
-    uint64_t entry_term; /* Of the entry at `index`; 0: not known. */
-};
-
 struct peer {
     uint64_t id; /* 0: the slot is free. */
     bool seed;
@@ -92,7 +84,7 @@ struct peer {
     uint64_t greeted_ms;           /* When it was last sent a HELLO; 0: never. */
     uint64_t answered_incarnation; /* It answered a HELLO of ours as this one; 0: not yet. */
     enum quorum_vote vote;
-    struct memory memory;
+    struct raft_memory memory;
     struct progress progress;
 };
 
@@ -117,6 +109,7 @@ struct raft {
     bool started;               /* The first step has told what the store held. */
     bool lost;                  /* Lost its memory: does nothing more. */
 
+    struct raft_memory mark; /* As loaded, then raised by each persist. */
     struct raft_hard hard;
     uint64_t loaded_term; /* No vote is given in it after a start; see election.c. */
     struct raft_config config;
@@ -284,6 +277,8 @@ void raft_read_fail_all(struct raft *raft);
 
 /* --- form.c --- */
 
+/* In the first step: whether the store shows less than the mark outside it. */
+void raft_form_check_mark(struct raft *raft);
 void raft_form_tick(struct raft *raft);
 uint64_t raft_form_wake_ms(const struct raft *raft);
 void raft_form_hello(struct raft *raft, const struct raft_message *message);

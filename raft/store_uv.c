@@ -46,17 +46,17 @@ struct store_uv {
     bool failure_told;
     uint64_t submitted_number;
     uint64_t delivered_number;
-    bool held;            /* A mark is not on disk yet: ... */
-    uint64_t hold_number; /* ... this persist and all after it wait. */
+
+    /* Of the disk thread alone. */
+    uint64_t committed_number; /* The last persist that is in the database. */
+    struct raft_memory mark;   /* As it was last written. */
 
     uv_mutex_t mutex;
     uv_cond_t work;
     struct queue queue;
-    uint64_t mark_wanted;
     bool stop;
 
     uint64_t done_number;
-    uint64_t mark_written;
     bool full; /* A try failed and has not been told yet. */
     bool failed;
     bool ended;
@@ -174,9 +174,10 @@ static void wake_loop(struct store_uv *self)
     ASSERT(rc == 0); /* It refuses only what is no async handle. */
 }
 
-static bool has_work(const struct store_uv *self)
+static bool is_same(const struct raft_memory *a, const struct raft_memory *b)
 {
-    return self->queue.first != NULL || self->mark_wanted > self->mark_written;
+    return a->incarnation == b->incarnation && a->term == b->term && a->index == b->index &&
+           a->entry_term == b->entry_term;
 }
 
 /* The mutex is held, but not while waiting. Wakes early only to stop. */
@@ -191,18 +192,41 @@ static void wait_for_space(struct store_uv *self)
     }
 }
 
-/* The mark first: the entries that raised it must not be done before it is. */
-static enum status write_batch(
-    struct store_uv *self, const struct queue *batch, uint64_t mark, struct err *err)
+/* The transaction; not again for what was committed when its mark could not be written. */
+static enum status write_entries(struct store_uv *self, const struct queue *batch, struct err *err)
 {
-    if (mark > 0) {
-        const enum status status = mark_write(self->mark_dir, mark, err);
+    const struct job *job = batch->first;
+    enum status status = STATUS_OK;
 
-        if (status != STATUS_OK) {
-            return status;
+    while (job != NULL && job->write.persist.number <= self->committed_number) {
+        job = job_next(job);
+    }
+    if (job != NULL) {
+        status = store_lmdb_write(self->db, &job->write, err);
+    }
+    if (status == STATUS_OK) {
+        self->committed_number = batch->last->write.persist.number;
+    }
+    return status;
+}
+
+/*
+ * The mark behind the transaction: a power cut between the two must not leave a mark that
+ * the store does not come up to. And before the batch is done: no vote and no acknowledgement
+ * leaves that a rolled-back store could deny.
+ */
+static enum status write_batch(struct store_uv *self, const struct queue *batch, struct err *err)
+{
+    const struct raft_memory *mark = &batch->last->write.persist.mark;
+    enum status status = write_entries(self, batch, err);
+
+    if (status == STATUS_OK && !is_same(mark, &self->mark)) {
+        status = mark_write(self->mark_dir, mark, err);
+        if (status == STATUS_OK) {
+            self->mark = *mark;
         }
     }
-    return batch->first == NULL ? STATUS_OK : store_lmdb_write(self->db, &batch->first->write, err);
+    return status;
 }
 
 static void note_commit(struct store_stats *stats, uint64_t took_us)
@@ -215,16 +239,11 @@ static void note_commit(struct store_stats *stats, uint64_t took_us)
 }
 
 /* The mutex is held. */
-static void note_done(struct store_uv *self, struct queue *batch, uint64_t mark, uint64_t took_us)
+static void note_done(struct store_uv *self, struct queue *batch, uint64_t took_us)
 {
-    if (mark > 0) {
-        self->mark_written = mark;
-    }
-    if (batch->last != NULL) {
-        self->done_number = batch->last->write.persist.number;
-        self->stats.queued_bytes -= queue_free(batch);
-        note_commit(&self->stats, took_us);
-    }
+    self->done_number = batch->last->write.persist.number;
+    self->stats.queued_bytes -= queue_free(batch);
+    note_commit(&self->stats, took_us);
     self->stats.full_since_ms = 0;
     self->stats.waiting_since_ms = self->queue.first == NULL ? 0 : self->queue.first->submitted_ms;
 }
@@ -233,9 +252,7 @@ static void note_done(struct store_uv *self, struct queue *batch, uint64_t mark,
 static void note_trouble(
     struct store_uv *self, const struct queue *batch, enum status status, const struct err *err)
 {
-    if (batch->first != NULL) {
-        queue_put_back(&self->queue, batch);
-    }
+    queue_put_back(&self->queue, batch);
     self->err = *err;
     if (status != STATUS_FULL) {
         self->failed = true;
@@ -251,7 +268,6 @@ static void note_trouble(
 static void do_work(struct store_uv *self)
 {
     struct queue batch = self->queue;
-    const uint64_t mark = self->mark_wanted > self->mark_written ? self->mark_wanted : 0;
     uint64_t began_ns;
     enum status status;
     struct err err;
@@ -259,10 +275,10 @@ static void do_work(struct store_uv *self)
     self->queue = (struct queue){0};
     uv_mutex_unlock(&self->mutex);
     began_ns = uv_hrtime();
-    status = write_batch(self, &batch, mark, &err);
+    status = write_batch(self, &batch, &err);
     uv_mutex_lock(&self->mutex);
     if (status == STATUS_OK) {
-        note_done(self, &batch, mark, (uv_hrtime() - began_ns) / 1000);
+        note_done(self, &batch, (uv_hrtime() - began_ns) / 1000);
     } else {
         note_trouble(self, &batch, status, &err);
     }
@@ -275,7 +291,7 @@ static void run_thread(void *argument)
 
     uv_mutex_lock(&self->mutex);
     while (!self->failed) {
-        if (has_work(self)) {
+        if (self->queue.first != NULL) {
             do_work(self);
             if (self->stats.full_since_ms != 0) {
                 if (self->stop) {
@@ -310,14 +326,9 @@ static void on_async_closed(uv_handle_t *handle)
     events->closed(owner);
 }
 
-/* Reports what is on disk, up to a persist that waits for its mark. */
-static void deliver(struct store_uv *self, uint64_t done_number, uint64_t mark_written)
+static void deliver(struct store_uv *self, uint64_t done_number)
 {
-    if (mark_written >= self->mark_wanted) {
-        self->held = false;
-    }
-    while (self->delivered_number < done_number &&
-           (!self->held || self->delivered_number + 1 < self->hold_number)) {
+    while (self->delivered_number < done_number) {
         self->delivered_number++;
         self->events->done(self->owner, self->delivered_number);
     }
@@ -335,7 +346,6 @@ static void on_async(uv_async_t *handle)
 {
     struct store_uv *self = container_of(handle, struct store_uv, async);
     uint64_t done_number;
-    uint64_t mark_written;
     struct err err;
     bool full;
     bool failed;
@@ -343,7 +353,6 @@ static void on_async(uv_async_t *handle)
 
     uv_mutex_lock(&self->mutex);
     done_number = self->done_number;
-    mark_written = self->mark_written;
     err = self->err;
     full = self->full;
     failed = self->failed;
@@ -352,7 +361,7 @@ static void on_async(uv_async_t *handle)
     uv_mutex_unlock(&self->mutex);
 
     if (!self->failure_told) {
-        deliver(self, done_number, mark_written);
+        deliver(self, done_number);
     }
     if (full && !failed) {
         self->events->full(self->owner, &err);
@@ -437,8 +446,6 @@ enum status store_uv_open(
     self->db = settings->db;
     self->events = events;
     self->owner = owner;
-    self->mark_wanted = settings->mark_value;
-    self->mark_written = settings->mark_value;
     if (!text_copy(self->mark_dir, sizeof self->mark_dir, settings->mark_dir)) {
         free(self);
         return ERR(err, INVALID, "the name of directory \"%s\" is too long", settings->mark_dir);
@@ -454,21 +461,6 @@ enum status store_uv_open(
 struct store *store_uv_store(struct store_uv *store)
 {
     return &store->store;
-}
-
-void store_uv_mark(struct store_uv *store, uint64_t value)
-{
-    ASSERT(!store->closing);
-    uv_mutex_lock(&store->mutex);
-    if (value > store->mark_wanted) {
-        if (!store->held) {
-            store->held = true;
-            store->hold_number = store->submitted_number; /* 0: whatever comes first. */
-        }
-        store->mark_wanted = value;
-        uv_cond_signal(&store->work);
-    }
-    uv_mutex_unlock(&store->mutex);
 }
 
 void store_uv_stats(struct store_uv *store, struct store_stats *stats)

@@ -2,8 +2,9 @@
  * raft/store_uv.h - the store on a thread of its own, answering on the loop.
  *
  * A disk that stalls holds up this thread and nothing else. What is submitted while a
- * transaction is under way becomes the next transaction, all of it together. All
- * functions and all events belong to the thread of the loop.
+ * transaction is under way becomes the next transaction, all of it together. Behind each
+ * transaction the mark is written (raft/mark_sys.h), then it is done. All functions and
+ * all events belong to the thread of the loop.
  *
  * No space left: nothing is completed, what was submitted is kept and tried again each
  * second, and `full` is called each time. Any other failure: `failed` is called once,
@@ -32,7 +33,6 @@ struct store_uv_events {
 struct store_uv_settings {
     struct store_lmdb *db; /* Taken: closed when the thread has ended. Already loaded. */
     const char *mark_dir;  /* Copied. Where mark_sys.h keeps its file. */
-    uint64_t mark_value;   /* What mark_read() found; 0 for nothing. */
 };
 
 struct store_stats {
@@ -53,14 +53,6 @@ MUST_CHECK enum status store_uv_open(
 
 /* The interface for the driver; lives as long as the store_uv. */
 struct store *store_uv_store(struct store_uv *store);
-
-/*
- * Raises the mark outside the store to `value`; a lower value is ignored. The newest
- * persist submitted so far, and all after it, are not reported done before the mark is
- * on disk. So it is called in the turn of the loop that submitted the entry the value
- * is from.
- */
-void store_uv_mark(struct store_uv *store, uint64_t value);
 
 void store_uv_stats(struct store_uv *store, struct store_stats *stats);
 

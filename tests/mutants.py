@@ -225,6 +225,19 @@ MUTANTS = [
     ("raft-rolled-back", "a store that was rolled back goes on", "raft/follower.c",
      "        if (has_forgotten(raft, message)) {",
      "        if (false && has_forgotten(raft, message)) {"),
+    ("raft-mark-ignored", "a store that shows less than its mark goes on", "raft/raft.c",
+     "raft_form_check_mark(raft);", "(void)raft_form_check_mark;"),
+    ("raft-mark-falls", "the mark falls after a start", "raft/raft.c",
+     "mark->incarnation != raft->hard.incarnation || mark->term < raft->hard.term ||\n"
+     "        mark->index < raft->verified_index",
+     "mark != NULL"),
+    ("raft-mark-first", "the mark is written before what it is about", "raft/store_uv.c",
+     "    enum status status = write_entries(self, batch, err);\n",
+     "    enum status status = mark_write(self->mark_dir, mark, err);\n\n"
+     "    status = status == STATUS_OK ? write_entries(self, batch, err) : status;\n"),
+    ("raft-mark-late", "answers leave before the mark is on disk", "raft/store_uv.c",
+     "status == STATUS_OK && !is_same(mark, &self->mark)",
+     "status == STATUS_OK && !is_same(mark, &self->mark) && self->done_number > 0"),
     ("raft-two-changes", "the membership changes before the last change is decided",
      "raft/member.c",
      "if (!raft_leader_ready(raft) || raft->config.index > raft->commit_index ||",
@@ -246,8 +259,12 @@ MUTANTS = [
      "rounds_silent_ms(ha) >= cluster_ttl_max(&ha->cluster) / 9;"),
 ]
 
-# What only a test against the real thing can notice: processes.
-IO_TESTS = {"guard-only-postmaster": "test_guard"}
+# What only a test against the real thing can notice: processes, and the order of writes.
+IO_TESTS = {
+    "guard-only-postmaster": "test_guard",
+    "raft-mark-first": "test_raft_store_uv",
+    "raft-mark-late": "test_raft_store_uv",
+}
 
 
 class RunnerError(Exception):

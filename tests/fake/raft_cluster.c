@@ -574,6 +574,7 @@ void raft_cluster_start(struct raft_cluster_node *node)
         .snapshot = node->disk.snapshot,
         .entry_count = node->disk.entry_count,
         .entries = node->disk.entries,
+        .mark = node->mark,
     };
 
     ASSERT(!node->up);
@@ -605,12 +606,15 @@ void raft_cluster_start_all(struct raft_cluster *cluster)
 
 void raft_cluster_crash(struct raft_cluster_node *node)
 {
+    const bool is_marked = prng_chance(&node->cluster->prng, 50); /* Or cut off just before. */
+
     ASSERT(node->up);
     trace(node, "crashes");
     while (node->writes != NULL && !node->disk_stuck && prng_chance(&node->cluster->prng, 50)) {
         struct raft_cluster_write *write = pop_write(node);
 
         disk_apply(node, write);
+        node->mark = is_marked ? write->persist.mark : node->mark;
         write_destroy(write);
     }
     drop_writes(node);
@@ -628,13 +632,17 @@ void raft_cluster_wipe(struct raft_cluster_node *node)
 void raft_cluster_copy_disk(struct raft_cluster_node *node)
 {
     disk_copy(&node->old_disk, &node->disk);
+    node->old_mark = node->mark;
 }
 
-void raft_cluster_roll_back(struct raft_cluster_node *node)
+void raft_cluster_roll_back(struct raft_cluster_node *node, bool whole_machine)
 {
     ASSERT(!node->up);
     trace(node, "is rolled back");
     disk_copy(&node->disk, &node->old_disk);
+    if (whole_machine) {
+        node->mark = node->old_mark;
+    }
 }
 
 /* --- Faults of the network --- */
@@ -724,6 +732,7 @@ static void finish_write(struct raft_cluster_node *node)
 
     trace(node, "on disk: %" PRIu64, write->persist.number);
     disk_apply(node, write);
+    node->mark = write->persist.mark;
     driver_persisted(&node->driver, write->persist.number, node->cluster->now_ms);
     write_destroy(write);
     check(node);

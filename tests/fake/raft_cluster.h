@@ -55,6 +55,8 @@ struct raft_cluster_node {
     bool disk_stuck; /* Writes are taken and do not end. */
     struct raft_cluster_disk disk;
     struct raft_cluster_disk old_disk; /* As raft_cluster_copy_disk() found it. */
+    struct raft_memory mark;           /* Outside the store. */
+    struct raft_memory old_mark;
     struct raft_cluster_write *writes; /* Oldest first. */
     uint64_t state_hash;               /* The state machine: a hash over what was applied. */
     uint64_t applied_index;
@@ -112,9 +114,9 @@ void raft_cluster_start_all(struct raft_cluster *cluster);
 /* A power cut: what was not synced is gone, but for a random number of the oldest writes. */
 void raft_cluster_crash(struct raft_cluster_node *node);
 void raft_cluster_wipe(struct raft_cluster_node *node); /* Of a node that is down. */
-void raft_cluster_copy_disk(
-    struct raft_cluster_node *node); /* For raft_cluster_roll_back(), when down. */
-void raft_cluster_roll_back(struct raft_cluster_node *node);
+void raft_cluster_copy_disk(struct raft_cluster_node *node);
+/* To that copy, of a node that is down: the store alone, or the whole machine with its mark. */
+void raft_cluster_roll_back(struct raft_cluster_node *node, bool whole_machine);
 
 void raft_cluster_block(struct raft_cluster *cluster, uint32_t from, uint32_t to, bool blocked);
 void raft_cluster_isolate(struct raft_cluster *cluster, uint32_t number, bool isolated);

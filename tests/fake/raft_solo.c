@@ -69,6 +69,15 @@ struct raft_solo *raft_solo_create_loaded(const struct raft_loaded *loaded, uint
 struct raft_solo *raft_solo_create(
     uint32_t voters, uint32_t learners, uint64_t term, const uint64_t terms[], uint32_t count)
 {
+    const struct raft_memory mark = {0};
+
+    return raft_solo_create_marked(voters, learners, term, terms, count, &mark);
+}
+
+struct raft_solo *raft_solo_create_marked(
+    uint32_t voters, uint32_t learners, uint64_t term, const uint64_t terms[], uint32_t count,
+    const struct raft_memory *mark)
+{
     struct raft_config config = {.term = 1, .index = 1, .count = voters + learners};
     uint8_t bytes[RAFT_CONFIG_BYTES_MAX];
     struct raft_entry entries[RAFT_BATCH_MAX] = {
@@ -83,6 +92,7 @@ struct raft_solo *raft_solo_create(
                    },
         .entry_count = count + 1,
         .entries = entries,
+        .mark = *mark,
     };
 
     ASSERT(count < RAFT_BATCH_MAX);

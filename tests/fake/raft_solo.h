@@ -31,6 +31,11 @@ struct raft_member raft_solo_member(uint32_t i, enum raft_member_kind kind);
 struct raft_solo *raft_solo_create(
     uint32_t voters, uint32_t learners, uint64_t term, const uint64_t terms[], uint32_t count);
 
+/* The same with a mark beside the store. */
+struct raft_solo *raft_solo_create_marked(
+    uint32_t voters, uint32_t learners, uint64_t term, const uint64_t terms[], uint32_t count,
+    const struct raft_memory *mark);
+
 /* The same from what a store held; borrows `loaded` for the call. */
 struct raft_solo *raft_solo_create_loaded(const struct raft_loaded *loaded, uint32_t seeds);
 void raft_solo_destroy(struct raft_solo *solo);

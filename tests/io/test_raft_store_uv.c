@@ -1,6 +1,7 @@
 /*
  * The store's thread, with a real LMDB behind it. The core is replaced by a log of this
- * file; fsync() and the commit are replaced by ones that wait or fail when told to.
+ * file; the commit and the sync of the mark are replaced by ones that wait or fail when
+ * told to.
  */
 #include "raft/store_uv.h"
 
@@ -9,6 +10,7 @@
 #include <lmdb.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/clock_sys.h"
 #include "raft/mark_sys.h"
@@ -43,7 +45,8 @@ const struct raft_snapshot *raft_snapshot(const struct raft *raft)
 static atomic_int commit_failure; /* 0: none. */
 static atomic_int commit_held;    /* While it is 1 a commit does not end. */
 static atomic_int commits_begun;
-static atomic_int mark_failure; /* What fsync() fails with. */
+static atomic_int mark_failure; /* What the sync of the mark fails with. */
+static atomic_int marks_synced;
 
 static void *find_real(const char *name)
 {
@@ -70,17 +73,32 @@ int mdb_txn_commit(MDB_txn *txn)
     return real(txn);
 }
 
-int fsync(int fd)
+/* fsync() when it is created, fdatasync() when it is written over; LMDB uses that, too. */
+static int sync_mark(const char *name, int fd)
 {
     int (*real)(int);
-    void *symbol = find_real("fsync");
+    void *symbol = find_real(name);
+    struct stat info;
 
     memcpy(&real, &symbol, sizeof real);
-    if (atomic_load(&mark_failure) != 0) {
-        errno = atomic_load(&mark_failure);
-        return -1;
+    if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size < 100) {
+        atomic_fetch_add(&marks_synced, 1);
+        if (atomic_load(&mark_failure) != 0) {
+            errno = atomic_load(&mark_failure);
+            return -1;
+        }
     }
     return real(fd);
+}
+
+int fsync(int fd)
+{
+    return sync_mark("fsync", fd);
+}
+
+int fdatasync(int fd)
+{
+    return sync_mark("fdatasync", fd);
 }
 
 /* ------------------------------------------------------------------------- helpers */
@@ -98,23 +116,28 @@ struct world {
     uint32_t failed_count;
     struct err failure;
     bool closed;
-    bool marked_before_done; /* What the file said when `marked_number` was reported. */
-    uint64_t marked_number;
-    uint64_t marked_value;
+    uint64_t marked_index; /* What the file said at the last report. */
 };
+
+static uint64_t marked_index(const struct world *world)
+{
+    struct raft_memory mark;
+    struct err err;
+    const enum status status = mark_read(world->dir, &mark, &err);
+
+    assert_true(status == STATUS_OK || status == STATUS_NOT_FOUND);
+    return mark.index;
+}
 
 static void on_done(void *owner, uint64_t number)
 {
     struct world *world = owner;
-    uint64_t mark = 0;
-    struct err err;
 
     assert_int_equal(number, world->done + 1); /* Each one, in order. */
     assert_int_equal(world->failed_count, 0);
     world->done = number;
-    if (number == world->marked_number && mark_read(world->dir, &mark, &err) == STATUS_OK) {
-        world->marked_before_done = mark == world->marked_value;
-    }
+    world->marked_index = marked_index(world);
+    assert_true(world->marked_index >= number); /* Each has one entry. */
 }
 
 static void on_full(void *owner, const struct err *err)
@@ -189,6 +212,7 @@ static int set_up(void **state)
     atomic_store(&commit_failure, 0);
     atomic_store(&commit_held, 0);
     atomic_store(&mark_failure, 0);
+    atomic_store(&marks_synced, 0);
     test_dir_make(world.dir);
     assert_int_equal(uv_loop_init(&world.loop), 0);
     assert_int_equal(uv_timer_init(&world.loop, &world.tick), 0);
@@ -219,19 +243,25 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* One entry each. */
-static void submit(struct world *world)
+static void submit_marked(struct world *world, uint64_t marked_index)
 {
     const uint64_t number = ++world->submitted;
     const struct raft_persist persist = {
         .number = number,
         .hard_changed = true,
-        .hard = {.term = 1, .incarnation = world->incarnation},
+        .hard = {.term = 1,  .incarnation = world->incarnation},
         .first_index = number,
         .last_index = number,
+        .mark = { .incarnation = world->incarnation, .term = 1,             .index = marked_index},
     };
 
     store_submit(store_uv_store(world->store), &world->raft, &persist);
+}
+
+/* One entry each. */
+static void submit(struct world *world)
+{
+    submit_marked(world, world->submitted + 1);
 }
 
 /* --------------------------------------------------------------------------- tests */
@@ -314,52 +344,54 @@ static void test_a_failed_commit_is_told_once_and_ends_all_completions(void **st
     assert_int_equal(world->failed_count, 1);
 }
 
-static void test_a_mark_is_on_disk_before_its_entry_is_done(void **state)
+static void test_nothing_is_done_before_its_mark_is_on_disk(void **state)
 {
     struct world *world = *state;
 
-    /* The disk is already busy with the entry when the mark is asked for. */
+    /* on_done() looks; one at a time, so that no later one's mark is taken for it. */
     for (uint64_t round = 1; round <= 20; round++) {
         submit(world);
-        world->marked_number = world->submitted;
-        world->marked_value = round * 10;
-        world->marked_before_done = false;
-        store_uv_mark(world->store, world->marked_value);
         RUN_UNTIL(world, world->done == world->submitted);
-        assert_true(world->marked_before_done);
+        assert_int_equal(world->marked_index, round);
     }
-    store_uv_mark(world->store, 5); /* Lower: ignored. */
-    submit(world);
-    RUN_UNTIL(world, world->done == world->submitted);
+    assert_int_equal(atomic_load(&marks_synced), 20);
 }
 
-static void test_no_entry_is_done_while_its_mark_cannot_be_written(void **state)
+/* A power cut between the two must not make a sound store look rolled back. */
+static void test_a_mark_never_says_more_than_the_database(void **state)
 {
     struct world *world = *state;
 
     submit(world);
     RUN_UNTIL(world, world->done == 1);
-    atomic_store(&mark_failure, ENOSPC);
+    atomic_store(&commit_failure, ENOSPC);
     submit(world);
-    store_uv_mark(world->store, 7);
+    RUN_UNTIL(world, world->full_count == 1);
+    assert_int_equal(marked_index(world), 1);
+    atomic_store(&commit_failure, 0);
+    RUN_UNTIL(world, world->done == 2);
+    assert_int_equal(marked_index(world), 2);
+}
+
+static void test_what_is_committed_and_not_marked_is_not_committed_again(void **state)
+{
+    struct world *world = *state;
+    int begun;
+
+    submit(world);
+    RUN_UNTIL(world, world->done == 1);
+    atomic_store(&mark_failure, ENOSPC);
+    begun = atomic_load(&commits_begun);
+    submit(world);
+    RUN_UNTIL(world, world->full_count == 1);
     submit(world);
     RUN_UNTIL(world, world->full_count == 2);
     assert_int_equal(world->done, 1);
+    assert_int_equal(atomic_load(&commits_begun), begun + 2);
     atomic_store(&mark_failure, 0);
     RUN_UNTIL(world, world->done == 3);
-}
-
-static void test_a_mark_from_before_the_first_entry_holds_it(void **state)
-{
-    struct world *world = *state;
-
-    atomic_store(&mark_failure, ENOSPC);
-    store_uv_mark(world->store, 7);
-    submit(world);
-    RUN_UNTIL(world, world->full_count == 2);
-    assert_int_equal(world->done, 0);
-    atomic_store(&mark_failure, 0);
-    RUN_UNTIL(world, world->done == 1);
+    assert_int_equal(atomic_load(&commits_begun), begun + 2);
+    assert_int_equal(world->failed_count, 0);
 }
 
 static void test_a_mark_that_fails_is_a_failure_of_the_store(void **state)
@@ -367,9 +399,20 @@ static void test_a_mark_that_fails_is_a_failure_of_the_store(void **state)
     struct world *world = *state;
 
     atomic_store(&mark_failure, EIO);
-    store_uv_mark(world->store, 7);
+    submit(world);
     RUN_UNTIL(world, world->failed_count == 1);
-    atomic_store(&mark_failure, 0);
+    assert_int_equal(world->done, 0);
+}
+
+static void test_what_the_mark_says_already_costs_no_write(void **state)
+{
+    struct world *world = *state;
+
+    submit_marked(world, 9);
+    RUN_UNTIL(world, world->done == 1);
+    submit_marked(world, 9);
+    RUN_UNTIL(world, world->done == 2);
+    assert_int_equal(atomic_load(&marks_synced), 1);
 }
 
 static void test_closing_writes_what_was_submitted(void **state)
@@ -383,8 +426,8 @@ static void test_closing_writes_what_was_submitted(void **state)
     for (int i = 0; i < 30; i++) {
         submit(world);
     }
-    store_uv_mark(world->store, 3);
     close_store(world);
+    assert_int_equal(marked_index(world), 30);
     test_ok(store_lmdb_open(&lmdb, &db, &err), &err);
     test_ok(store_lmdb_load(db, &image, &err), &err);
     assert_int_equal(image->loaded.entry_count, 30);
@@ -411,10 +454,11 @@ int main(void)
         STORE_TEST(test_what_waits_for_a_slow_disk_is_one_transaction),
         STORE_TEST(test_a_full_disk_is_tried_again_and_nothing_is_done_before),
         STORE_TEST(test_a_failed_commit_is_told_once_and_ends_all_completions),
-        STORE_TEST(test_a_mark_is_on_disk_before_its_entry_is_done),
-        STORE_TEST(test_no_entry_is_done_while_its_mark_cannot_be_written),
-        STORE_TEST(test_a_mark_from_before_the_first_entry_holds_it),
+        STORE_TEST(test_nothing_is_done_before_its_mark_is_on_disk),
+        STORE_TEST(test_a_mark_never_says_more_than_the_database),
+        STORE_TEST(test_what_is_committed_and_not_marked_is_not_committed_again),
         STORE_TEST(test_a_mark_that_fails_is_a_failure_of_the_store),
+        STORE_TEST(test_what_the_mark_says_already_costs_no_write),
         STORE_TEST(test_closing_writes_what_was_submitted),
         STORE_TEST(test_closing_does_not_wait_for_a_full_disk),
     };

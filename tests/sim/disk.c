@@ -7,7 +7,6 @@
 
 #include "base/assert.h"
 #include "base/time.h"
-#include "ha/command_msgpack.h"
 #include "tests/sim/world.h"
 
 static void *copy_bytes(const void *data, size_t size)
@@ -176,49 +175,28 @@ void disk_finish_write(struct sim_node *node)
 
     trace(node->world, node, "on disk: %llu", (unsigned long long)write->persist.number);
     apply(node, write);
+    node->mark = write->persist.mark;
     driver_persisted(&node->driver, write->persist.number, clock_ms(node));
     destroy(write);
 }
 
 void disk_drop_writes(struct sim_node *node, bool some_survive)
 {
+    const bool is_marked = prng_chance(&node->world->prng, 50); /* Or cut off just before. */
+
     while (node->writes != NULL && some_survive && node->disk_stuck_us == 0 &&
            prng_chance(&node->world->prng, 50)) {
         struct sim_write *write = pop(node);
 
         apply(node, write);
+        if (is_marked) {
+            node->mark = write->persist.mark;
+        }
         destroy(write);
     }
     while (node->writes != NULL) {
         destroy(pop(node));
     }
-}
-
-uint64_t disk_epoch(struct sim_node *node)
-{
-    struct world *world = node->world;
-    uint64_t epoch = 0;
-    struct err err;
-
-    if (node->disk.snapshot.index != 0) {
-        CHECK(
-            node,
-            cluster_decode(
-                node->disk.snapshot.data, node->disk.snapshot.size_bytes, world->restored, &err) ==
-                STATUS_OK,
-            "a stored snapshot cannot be read: %s", err.text);
-        epoch = world->restored->epoch;
-    }
-    for (uint32_t i = 0; i < node->disk.entry_count; i++) {
-        const struct raft_entry *entry = &node->disk.entries[i];
-
-        if (entry->kind == RAFT_ENTRY_DATA && command_decode(
-                                                  entry->data, entry->size_bytes, &world->command,
-                                                  world->config_text, &err) == STATUS_OK) {
-            epoch = time_max(epoch, command_epoch(&world->command));
-        }
-    }
-    return epoch;
 }
 
 /* The epoch is in the log of what it runs now, on disk. */

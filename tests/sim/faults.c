@@ -218,7 +218,7 @@ static void wipe_store(struct sim_node *node)
         node->damaged = true;
         node->start_over = true;
         if (prng_chance(&node->world->prng, 50)) {
-            node->mark = 0;
+            node->mark = (struct raft_memory){0};
         }
         node_stop(node, span(node->world));
     }

@@ -218,22 +218,6 @@ static void take_snapshot(struct sim_node *node)
         NULL);
 }
 
-/* The mark goes its own way to the disk. Only what is decided is marked: that is never taken back
- * and lies on this node's disk already, so a store that shows less has lost it. */
-static void housekeeping(struct sim_node *node)
-{
-    struct world *world = node->world;
-    const uint64_t epoch = ha_decided_epoch(node->ha);
-
-    if (epoch > node->mark_asked) {
-        node->mark_asked = epoch;
-        node->mark_due_us =
-            world->now_us +
-            prng_between(&world->prng, world->swarm.disk_min_us, world->swarm.disk_max_us);
-    }
-    take_snapshot(node);
-}
-
 void node_raft_event(struct sim_node *node, struct raft_event event, struct driver_result *result)
 {
     if (node->ended) {
@@ -244,7 +228,7 @@ void node_raft_event(struct sim_node *node, struct raft_event event, struct driv
     if (node->ended) {
         return;
     }
-    housekeeping(node);
+    take_snapshot(node);
     check_raft(node);
     node_ha_event(node, (struct ha_event){.kind = HA_EVENT_TICK});
 }
@@ -255,7 +239,7 @@ void node_persisted(struct sim_node *node)
     if (node->ended) {
         return;
     }
-    housekeeping(node);
+    take_snapshot(node);
     check_raft(node);
     node_ha_event(node, (struct ha_event){.kind = HA_EVENT_TICK});
 }
@@ -752,10 +736,6 @@ void node_start(struct sim_node *node)
         empty_store(node);
         node->start_over = false;
     }
-    if (disk_epoch(node) < node->mark && node->disk.hard.cluster_id != 0) {
-        trace(node->world, node, "its store shows less than its mark: emptied");
-        empty_store(node);
-    }
     fill_raft_settings(node, &raft_settings);
     fill_ha_settings(node, &ha_settings);
     loaded = (struct raft_loaded){
@@ -763,6 +743,7 @@ void node_start(struct sim_node *node)
         .snapshot = node->disk.snapshot,
         .entry_count = node->disk.entry_count,
         .entries = node->disk.entries,
+        .mark = node->mark,
     };
     trace(
         node->world, node, "daemon starts, term %llu, log to %llu",
@@ -778,7 +759,6 @@ void node_start(struct sim_node *node)
     node->ended = node->stepping = node->again = false;
     node->paused_us = 0;
     node->snapshot_index = node->applied_index = node->commit_seen = 0;
-    node->mark_asked = node->mark;
     node->ha_wake_ms = 0;
     memset(node->reported_epoch, 0, sizeof node->reported_epoch);
     node->told_gave_up = 0;
@@ -854,9 +834,6 @@ void node_tick(struct sim_node *node)
     }
     if (sim_is_awake(node) && !node->ended && now_ms >= node->ha_wake_ms) {
         node_ha_event(node, (struct ha_event){.kind = HA_EVENT_TICK});
-    }
-    if (node->mark < node->mark_asked && node->world->now_us >= node->mark_due_us) {
-        node->mark = node->mark_asked;
     }
     if (node->ended) {
         node_stop(node, RESTART_US);

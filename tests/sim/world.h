@@ -165,16 +165,14 @@ struct sim_node {
     struct store store;
     struct sim_disk disk;
     struct sim_disk old_disk; /* As it was some time ago. */
-    uint64_t old_mark;
+    struct raft_memory mark;  /* Outside the store. */
+    struct raft_memory old_mark;
     struct sim_write *writes; /* Oldest first. */
     uint64_t disk_slow_us;    /* Until. */
     uint64_t disk_stuck_us;   /* Until. */
     bool disk_fails;          /* The next write. */
-    uint64_t mark;            /* Highest epoch, outside the store. */
-    uint64_t mark_asked;
-    uint64_t mark_due_us;
-    bool damaged; /* Its store was lost; not a voter again yet. */
-    bool strange; /* Its data directory is another cluster's. */
+    bool damaged;             /* Its store was lost; not a voter again yet. */
+    bool strange;             /* Its data directory is another cluster's. */
 
     /* Daemon. */
     bool up;
@@ -347,7 +345,6 @@ void disk_init(struct sim_disk *disk, uint64_t incarnation);
 void disk_copy(struct sim_disk *to, const struct sim_disk *from);
 void disk_deinit(struct sim_disk *disk);
 uint64_t disk_last(const struct sim_disk *disk);
-uint64_t disk_epoch(struct sim_node *node); /* Highest epoch in what is stored. */
 bool disk_holds(const struct sim_node *node, uint64_t epoch);
 extern const struct store_ops disk_store_ops;
 void disk_finish_write(struct sim_node *node);

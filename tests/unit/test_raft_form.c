@@ -284,6 +284,95 @@ static void test_a_store_that_shows_less_is_found_out(void **state)
     }
 }
 
+static void test_a_store_that_shows_less_than_its_mark_does_nothing_at_all(void **state)
+{
+    static const uint64_t terms[] = {2, 2};
+    static const struct {
+        struct raft_memory mark;
+        bool lost;
+    } cases[] = {
+        {{0},             false},
+        {{1000, 2, 3, 2}, false},
+        {{1000, 2, 2, 2}, false}, /* The power went before the mark was raised. */
+        {{1000, 1, 9, 1}, false}, /* Cut off since, by a later term. */
+        {{1000, 2, 4, 2}, true }, /* An entry that is gone. */
+        {{1000, 3, 0, 0}, true }, /* A term that is gone, and maybe a vote. */
+        {{1000, 2, 3, 1}, true }, /* The tail is one that was cut off since. */
+        {{7777, 9, 9, 9}, false}, /* Of a store that was set aside. */
+    };
+
+    (void)state;
+    assert_int_equal(raft_solo_incarnation(0), 1000);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct raft_solo *solo = raft_solo_create_marked(3, 0, 2, terms, 2, &cases[i].mark);
+
+        assert_int_equal(solo->update.lost_memory, cases[i].lost);
+        assert_int_equal(raft_solo_noted(solo, RAFT_NOTE_AMNESIA), cases[i].lost);
+        raft_solo_tick(solo, 5000);
+        assert_int_equal(solo->update.message_count == 0, cases[i].lost);
+        raft_solo_destroy(solo);
+    }
+}
+
+/* Its membership may be that of a time before the others joined. */
+static void test_the_mark_is_believed_by_a_single_voter_too(void **state)
+{
+    const struct raft_memory mark = {raft_solo_incarnation(0), 3, 1, 1};
+    struct raft_solo *solo = raft_solo_create_marked(1, 0, 2, NULL, 0, &mark);
+
+    (void)state;
+    assert_true(solo->update.lost_memory);
+    raft_solo_destroy(solo);
+}
+
+static void assert_mark(
+    const struct raft_solo *solo, uint64_t term, uint64_t index, uint64_t entry_term)
+{
+    const struct raft_memory *mark = &solo->update.persist.mark;
+
+    assert_int_not_equal(solo->update.persist.number, 0);
+    assert_int_equal(mark->incarnation, raft_solo_incarnation(0));
+    assert_int_equal(mark->term, term);
+    assert_int_equal(mark->index, index);
+    assert_int_equal(mark->entry_term, entry_term);
+}
+
+static void test_a_persist_marks_what_its_answers_will_say(void **state)
+{
+    static const uint64_t terms[] = {2, 2};
+    const struct raft_memory loaded = {raft_solo_incarnation(0), 2, 3, 2};
+    struct raft_solo *solo = raft_solo_create_marked(3, 0, 2, terms, 2, &loaded);
+    struct raft_message message = raft_solo_message(solo, 1, RAFT_APPEND, 2);
+
+    (void)state;
+    raft_solo_check_position(solo);
+    message.prev_index = 1;
+    message.prev_term = 1;
+    message.commit_index = 1;
+    raft_solo_receive(solo, &message);
+    raft_solo_feed(
+        solo, (struct raft_event){
+                  .kind = RAFT_EVENT_SNAPSHOT_TAKEN,
+                  .index = 1,
+                  .data = (const uint8_t *)"state",
+                  .size_bytes = 5,
+              });
+    assert_mark(solo, 2, 3, 2); /* Not yet seen again, and not forgotten. */
+    message.prev_index = 3;
+    message.prev_term = 2;
+    message.entry_count = 1;
+    message.entries[0] = (struct raft_entry){.term = 2, .index = 4};
+    raft_solo_receive(solo, &message);
+    assert_mark(solo, 2, 4, 2);
+    message = raft_solo_message(solo, 2, RAFT_VOTE, 3);
+    message.last_index = 9;
+    message.last_term = 2;
+    raft_solo_tick(solo, 600);
+    raft_solo_receive(solo, &message);
+    assert_mark(solo, 3, 1, 1); /* What is not decided may be cut off in the new term. */
+    raft_solo_destroy(solo);
+}
+
 static void test_what_is_said_to_another_is_not_about_us(void **state)
 {
     struct raft_solo *solo = raft_solo_create(3, 0, 2, NULL, 0);
@@ -438,12 +527,50 @@ static void test_a_store_rolled_back_by_its_backup_is_readmitted(void **state)
     raft_cluster_propose(leader);
     raft_cluster_run(cluster, 1000);
     raft_cluster_crash(node);
-    raft_cluster_roll_back(node);
+    raft_cluster_roll_back(node, true);
     raft_cluster_start(node);
     raft_cluster_run(cluster, 3000);
     assert_int_equal(node->notes[RAFT_NOTE_AMNESIA], 1);
     assert_true(raft_is_voter(node->raft));
     assert_int_not_equal(raft_incarnation(node->raft), node->old_disk.hard.incarnation);
+    raft_cluster_destroy(cluster);
+}
+
+/*
+ * The vote of node `voter` is known to the candidate alone, which is cut off; then the store of
+ * the voter is rolled back to before that vote. The third node finds nothing wrong with it.
+ */
+static void test_a_vote_that_only_the_cut_off_candidate_knows_is_not_given_again(void **state)
+{
+    struct raft_cluster *cluster = raft_cluster_create(3, 17);
+    struct raft_cluster_node *third;
+    struct raft_cluster_node *candidate;
+    struct raft_cluster_node *voter;
+
+    (void)state;
+    cluster->admits = true;
+    raft_cluster_start_all(cluster);
+    third = raft_cluster_run_to_leader(cluster, 2000);
+    assert_non_null(third);
+    raft_cluster_run(cluster, 1000);
+    raft_cluster_copy_disk(&cluster->nodes[(third->number + 1) % 3]);
+    raft_cluster_copy_disk(&cluster->nodes[(third->number + 2) % 3]);
+    raft_cluster_isolate(cluster, third->number, true);
+    raft_cluster_run(cluster, 3000);
+    candidate = raft_cluster_leader(cluster);
+    assert_true(candidate != NULL && candidate != third);
+    voter = &cluster->nodes[3 - third->number - candidate->number];
+    raft_cluster_crash(voter);
+    raft_cluster_heal(cluster);
+    raft_cluster_isolate(cluster, candidate->number, true);
+    raft_cluster_roll_back(voter, false);
+    raft_cluster_start(voter);
+    raft_cluster_run(cluster, 20000); /* Two leaders of a term end the test. */
+    assert_int_equal(voter->notes[RAFT_NOTE_AMNESIA], 1);
+    assert_false(raft_is_voter(voter->raft));
+    raft_cluster_heal(cluster);
+    raft_cluster_run(cluster, 5000);
+    assert_true(raft_is_voter(voter->raft));
     raft_cluster_destroy(cluster);
 }
 
@@ -667,6 +794,9 @@ int main(void)
         cmocka_unit_test(test_two_that_do_not_see_each_other_form_one_cluster),
         cmocka_unit_test(test_a_formation_that_leads_nowhere_is_given_up),
         cmocka_unit_test(test_a_store_that_shows_less_is_found_out),
+        cmocka_unit_test(test_a_store_that_shows_less_than_its_mark_does_nothing_at_all),
+        cmocka_unit_test(test_the_mark_is_believed_by_a_single_voter_too),
+        cmocka_unit_test(test_a_persist_marks_what_its_answers_will_say),
         cmocka_unit_test(test_what_is_said_to_another_is_not_about_us),
         cmocka_unit_test(test_a_single_voter_goes_on_with_what_it_has),
         cmocka_unit_test(test_a_leader_remembers_what_was_acknowledged),
@@ -674,6 +804,7 @@ int main(void)
         cmocka_unit_test(test_no_answer_is_no_acknowledgement),
         cmocka_unit_test(test_a_leader_that_knows_better_is_believed),
         cmocka_unit_test(test_a_store_rolled_back_by_its_backup_is_readmitted),
+        cmocka_unit_test(test_a_vote_that_only_the_cut_off_candidate_knows_is_not_given_again),
         cmocka_unit_test(test_the_position_is_checked_by_a_majority_and_a_short_wait),
         cmocka_unit_test(test_the_position_is_checked_when_all_have_answered),
         cmocka_unit_test(test_who_lost_its_memory_is_no_witness),

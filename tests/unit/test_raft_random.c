@@ -82,10 +82,10 @@ static bool holds_last_of(const struct raft_cluster_disk *old, const struct raft
 }
 
 /*
- * A rolled-back store is found out by the others' memory, so they have to be there, and
- * the leader has to have told them.
+ * A machine that is rolled back as a whole is found out by the others' memory, so they have
+ * to be there, and the leader has to have told them.
  */
-static void lose_and_roll_back(struct raft_cluster *cluster, struct raft_cluster_node *node)
+static void roll_back_machine(struct raft_cluster *cluster, struct raft_cluster_node *node)
 {
     const uint32_t before = node->notes[RAFT_NOTE_AMNESIA];
     struct raft_cluster_node *leader;
@@ -106,12 +106,30 @@ static void lose_and_roll_back(struct raft_cluster *cluster, struct raft_cluster
     shows_less = node->disk.hard.term > node->old_disk.hard.term ||
                  !holds_last_of(&node->old_disk, &node->disk);
     raft_cluster_crash(node);
-    raft_cluster_roll_back(node);
+    raft_cluster_roll_back(node, true);
     raft_cluster_start(node);
     raft_cluster_run(cluster, 3000);
     require(
         cluster, node->notes[RAFT_NOTE_AMNESIA] - before == shows_less,
         "a store that shows less, and only such, is found out");
+}
+
+/* The mark beside it tells at once, whoever is there. */
+static void roll_back_store(struct raft_cluster *cluster, struct raft_cluster_node *node)
+{
+    const uint32_t before = node->notes[RAFT_NOTE_AMNESIA];
+    const struct raft_hard *old = &node->old_disk.hard;
+
+    if (old->cluster_id == 0 || old->incarnation != raft_incarnation(node->raft)) {
+        return;
+    }
+    raft_cluster_crash(node);
+    raft_cluster_roll_back(node, false);
+    raft_cluster_start(node);
+    raft_cluster_run(cluster, 1);
+    require(
+        cluster, node->mark.term <= old->term || node->notes[RAFT_NOTE_AMNESIA] > before,
+        "a store with an older term than its mark is found out");
 }
 
 static void lose_a_store(struct raft_cluster *cluster)
@@ -121,13 +139,19 @@ static void lose_a_store(struct raft_cluster *cluster)
     if (!may_lose(cluster)) {
         return;
     }
-    if (prng_chance(&cluster->prng, 50)) {
-        lose_and_roll_back(cluster, node);
+    switch (prng_between(&cluster->prng, 0, 2)) {
+    case 0:
+        roll_back_machine(cluster, node);
+        return;
+    case 1:
+        roll_back_store(cluster, node);
+        return;
+    default:
+        raft_cluster_crash(node);
+        raft_cluster_wipe(node);
+        raft_cluster_start(node);
         return;
     }
-    raft_cluster_crash(node);
-    raft_cluster_wipe(node);
-    raft_cluster_start(node);
 }
 
 static void change_members(struct raft_cluster *cluster)
@@ -160,7 +184,7 @@ static void disturb(struct raft_cluster *cluster)
     struct raft_cluster_node *node = random_node(cluster);
     struct raft_cluster_node *leader = raft_cluster_leader(cluster);
 
-    switch (prng_between(&cluster->prng, 0, 9)) {
+    switch (prng_between(&cluster->prng, 0, 10)) {
     case 0:
         draw_weather(cluster);
         break;
@@ -190,6 +214,9 @@ static void disturb(struct raft_cluster *cluster)
         if (leader != NULL) {
             raft_cluster_request(leader, RAFT_EVENT_TRANSFER, node->id);
         }
+        break;
+    case 10:
+        raft_cluster_copy_disk(node);
         break;
     default:
         break;
