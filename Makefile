@@ -10,7 +10,7 @@ FOLDERS ?= base raft ha pgctl pgctl/guard api conf cli daemon
 PREFIX  ?= /usr/local
 PYTHON  ?= /usr/bin/python3
 SEED    ?= 1
-RUNS    ?= 200
+SEEDS   ?= 200
 ROUNDS  ?= 20
 
 CLANG_FORMAT ?= clang-format
@@ -133,13 +133,13 @@ unit: $(UNIT)
 io: $(IO) $(PROGRAMS)
 	@PGBATON_BUILD=$(abspath $(OUT)) tests/run-tests.sh 180 $(IO)
 
-# The simulator: make sim SEED=1 RUNS=200; RUNS=1 replays one seed.
+# The simulator: make sim SEED=1 SEEDS=200, and what it never came to; SEEDS=1 replays one seed.
 sim: $(SIM)
-	@$(if $(SIM),timeout 900 $(SIM) --seed=$(SEED) --runs=$(RUNS),echo "no simulator in this tree")
+	@$(SIM) --seed=$(SEED) --seeds=$(SEEDS) $(if $(filter-out 1,$(SEEDS)),--coverage)
 
 # Planted bugs, each of which the simulator or a unit test must notice; takes long.
 mutants:
-	@$(PYTHON) tests/mutants.py --runs=$(RUNS)
+	@$(PYTHON) tests/mutants.py --seeds=$(SEEDS)
 
 # Whole clusters: real daemons and a real PostgreSQL, with pytest.
 e2e:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Planted bugs: each rule is taken away alone, and the simulator or a unit test has to notice.
 
-usage: tests/mutants.py [--runs=N] [name...]
+usage: tests/mutants.py [--seeds=N] [name...]
 
 Works on a copy of the tree, in build/mutants. A bug is a piece of text that is replaced in one
 file; if the text is not found exactly once the list has to be brought up to date, and that is a
@@ -308,16 +308,16 @@ def copy_tree():
             shutil.copymode(ROOT / name, target)
 
 
-def simulate(runs):
+def simulate(seeds):
     """The first seed that failed, or None. Anything but a full count is an error of this runner:
     a program that did not run has noticed nothing."""
-    found = run(["out/pgbaton-sim", "--seed=1", f"--runs={runs}", "--quiet", "--first"],
+    found = run(["out/pgbaton-sim", "--seed=1", f"--seeds={seeds}", "--quiet", "--first"],
                 SIM_SECONDS)
     totals = re.search(r"^(\d+) passed, (\d+) failed$", found.stdout, re.MULTILINE)
-    seeds = re.findall(r"^FAILED: --seed=(\d+)$", found.stdout, re.MULTILINE)
-    if totals is None or found.returncode != (1 if seeds else 0) or int(totals[2]) != len(seeds):
+    failed = re.findall(r"^FAILED: --seed=(\d+)$", found.stdout, re.MULTILINE)
+    if totals is None or found.returncode != (1 if failed else 0) or int(totals[2]) != len(failed):
         raise RunnerError(f"the simulator did not run: {found.stdout[-200:]}{found.stderr[-200:]}")
-    return seeds[0] if seeds else None
+    return failed[0] if failed else None
 
 
 def unit_tests(path):
@@ -348,7 +348,7 @@ def plant(mutant):
     return target, before
 
 
-def who_notices(name, path, runs):
+def who_notices(name, path, seeds):
     if name in IO_TESTS:
         built = make("out/pgbaton-guard")
         if built.returncode != 0:
@@ -358,28 +358,28 @@ def who_notices(name, path, runs):
     built = make("out/pgbaton-sim")
     if built.returncode != 0:
         raise RunnerError(f"{path}: does not compile: {built.stderr[-300:]}")
-    seed = simulate(runs)
+    seed = simulate(seeds)
     if seed is not None:
         return f"sim: seed {seed}"
     failing = failing_tests("unit", "UNIT", unit_tests(path))
     return f"unit: {failing[0]}" if failing else None
 
 
-def try_mutant(mutant, runs):
+def try_mutant(mutant, seeds):
     """Returns what noticed it, or None."""
     target, before = plant(mutant)
     try:
-        return who_notices(mutant[0], mutant[2], runs)
+        return who_notices(mutant[0], mutant[2], seeds)
     finally:
         target.write_text(before)
 
 
-def check_unmutated(mutants, runs):
+def check_unmutated(mutants, seeds):
     """Without this, whatever fails by itself would seem to notice every bug."""
     built = make("out/pgbaton-sim", "out/pgbaton-guard")
     if built.returncode != 0:
         raise RunnerError(f"the tree does not compile: {built.stderr[-600:]}")
-    seed = simulate(runs)
+    seed = simulate(seeds)
     if seed is not None:
         raise RunnerError(f"seed {seed} fails without any planted bug")
     units = sorted({test for mutant in mutants for test in unit_tests(mutant[2])})
@@ -393,7 +393,7 @@ def check_unmutated(mutants, runs):
 
 def read_arguments():
     parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1].split("\n")[0])
-    parser.add_argument("--runs", type=int, default=500)
+    parser.add_argument("--seeds", type=int, default=500)
     parser.add_argument("names", nargs="*")
     arguments = parser.parse_args()
     known = {mutant[0] for mutant in MUTANTS}
@@ -408,16 +408,16 @@ def main():
     mutants = [each for each in MUTANTS if not arguments.names or each[0] in arguments.names]
     copy_tree()
     try:
-        check_unmutated(mutants, arguments.runs)
+        check_unmutated(mutants, arguments.seeds)
     except RunnerError as error:
         print(f"ERROR   {error}")
         print(f"0 passed, {len(mutants)} failed")
         return 1
-    print(f"unmutated: {arguments.runs} seeds and all tests pass", flush=True)
+    print(f"unmutated: {arguments.seeds} seeds and all tests pass", flush=True)
     noticed_by = collections.Counter()
     for mutant in mutants:
         try:
-            noticed = try_mutant(mutant, arguments.runs)
+            noticed = try_mutant(mutant, arguments.seeds)
         except RunnerError as error:
             noticed_by["error"] += 1
             print(f"ERROR   {mutant[0]}: {error}", flush=True)

@@ -87,7 +87,7 @@ step build-asan 600 $(make_ CC=gcc MODE=asan OUT=build/check/asan build-all)
 counted unit 300 $(make_ CC=gcc MODE=asan OUT=build/check/asan unit)
 counted io 400 $(make_ CC=gcc MODE=asan OUT=build/check/asan io)
 if ls tests/sim/*.c >/dev/null 2>&1; then
-    counted sim 400 $(make_ CC=gcc OUT=build/check/gcc sim SEED=1 RUNS=500)
+    counted sim 400 $(make_ CC=gcc OUT=build/check/gcc sim SEED=1 SEEDS=2000)
 fi
 if ls tests/e2e/test_*.py >/dev/null 2>&1; then
     PGBATON_BUILD=$PWD/build/check/gcc pytest_step e2e 600 "$python" -m pytest -q -ra tests/e2e

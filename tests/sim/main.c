@@ -11,17 +11,19 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
 #include "tests/sim/world.h"
 
-#define RUN_SECONDS 120 /* Of real time, for one seed: it hangs. */
-#define SHOWN_MAX   5   /* Failures with their trace. */
+#define RUN_SECONDS   120 /* Of real time, for one seed: it hangs. */
+#define SHOWN_MAX     5   /* Failures with their trace. */
+#define PROGRESS_SECS 60
 
 struct options {
     uint64_t seed;
-    uint64_t runs;
+    uint64_t seeds;
     uint32_t jobs;
     bool verbose;
     bool coverage;
@@ -93,42 +95,92 @@ static bool run_alone(uint64_t seed, enum trace_mode mode)
     return succeeded(status);
 }
 
-/* Returns how many failed; `failures` gets the first of them, in order. */
-static uint64_t run_all(const struct options *options, uint64_t *failures)
+/* Seeds that run at once have a place each; what they reached is counted apart. */
+struct job {
+    pid_t pid; /* 0: free. */
+    uint64_t seed;
+    struct coverage *coverage;
+};
+
+struct campaign {
+    const struct options *options;
+    double begun; /* Seconds. */
+    double told;
+    uint64_t next;
+    uint64_t ended;
+    uint64_t failed;
+    uint64_t *failures; /* In order of their end. */
+    struct job *jobs;
+};
+
+static double now_seconds(void)
 {
-    uint64_t *running = calloc(options->jobs, sizeof *running);
-    pid_t *pids = calloc(options->jobs, sizeof *pids);
-    uint64_t next = 0;
+    struct timespec now;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void tell_progress(struct campaign *campaign)
+{
+    const double now = now_seconds();
+
+    if (now - campaign->told < PROGRESS_SECS) {
+        return;
+    }
+    campaign->told = now;
+    (void)printf(
+        "%" PRIu64 " of %" PRIu64 " seeds, %.1f a second, %" PRIu64 " failed", campaign->ended,
+        campaign->options->seeds, (double)campaign->ended / (now - campaign->begun),
+        campaign->failed);
+    if (campaign->failed > 0) {
+        (void)printf(", seed %" PRIu64 " last", campaign->failures[campaign->failed - 1]);
+    }
+    (void)printf("\n");
+}
+
+static bool start_next(struct campaign *campaign, struct job *job)
+{
+    if (campaign->next == campaign->options->seeds) {
+        return false;
+    }
+    job->seed = campaign->options->seed + campaign->next++;
+    coverage = job->coverage;
+    job->pid = start(job->seed, TRACE_OFF);
+    return true;
+}
+
+static void end_one(struct campaign *campaign, struct job *job, int status)
+{
+    job->pid = 0;
+    campaign->ended++;
+    if (!succeeded(status)) {
+        campaign->failures[campaign->failed++] = job->seed;
+        campaign->next = campaign->options->first ? campaign->options->seeds : campaign->next;
+    }
+}
+
+static void run_all(struct campaign *campaign)
+{
     uint32_t active = 0;
-    uint64_t failed = 0;
+    int status = 0;
+    pid_t pid;
 
-    ASSERT(running != NULL && pids != NULL);
-    while (active > 0 || next < options->runs) {
-        int status = 0;
-        pid_t ended;
+    for (uint32_t i = 0; i < campaign->options->jobs; i++) {
+        active += start_next(campaign, &campaign->jobs[i]) ? 1 : 0;
+    }
+    while (active > 0) {
+        pid = wait(&status);
+        for (uint32_t i = 0; i < campaign->options->jobs; i++) {
+            struct job *job = &campaign->jobs[i];
 
-        for (uint32_t i = 0; i < options->jobs && next < options->runs; i++) {
-            if (pids[i] == 0) {
-                running[i] = options->seed + next++;
-                pids[i] = start(running[i], TRACE_OFF);
-                active++;
-            }
-        }
-        ended = wait(&status);
-        for (uint32_t i = 0; i < options->jobs; i++) {
-            if (ended > 0 && pids[i] == ended) {
-                pids[i] = 0;
-                active--;
-                if (!succeeded(status)) {
-                    failures[failed++] = running[i];
-                    next = options->first ? options->runs : next;
-                }
+            if (pid > 0 && job->pid == pid) {
+                end_one(campaign, job, status);
+                active -= start_next(campaign, job) ? 0 : 1;
+                tell_progress(campaign);
             }
         }
     }
-    free(running);
-    free(pids);
-    return failed;
 }
 
 static int by_number(const void *a, const void *b)
@@ -154,18 +206,86 @@ static void print_revision(void)
     (void)pclose(git);
 }
 
-static void show_failures(const struct options *options, uint64_t *failures, uint64_t failed)
+static void show_failures(struct campaign *campaign)
 {
-    qsort(failures, failed, sizeof *failures, by_number);
-    if (failed > 0) {
+    qsort(campaign->failures, campaign->failed, sizeof *campaign->failures, by_number);
+    if (campaign->failed > 0) {
         print_revision();
     }
-    for (uint64_t i = 0; i < failed; i++) {
-        (void)printf("FAILED: --seed=%" PRIu64 "\n", failures[i]);
-        if (!options->quiet && i < SHOWN_MAX && run_alone(failures[i], TRACE_RING)) {
+    for (uint64_t i = 0; i < campaign->failed; i++) {
+        const uint64_t seed = campaign->failures[i];
+
+        (void)printf("FAILED: --seed=%" PRIu64 "\n", seed);
+        if (!campaign->options->quiet && i < SHOWN_MAX && run_alone(seed, TRACE_RING)) {
             (void)printf("... but not when it was run again: this is a bug of the simulator\n");
         }
     }
+}
+
+static void show_figures(const struct campaign *campaign)
+{
+    const double wall = now_seconds() - campaign->begun;
+    const double simulated = (double)coverage->virtual_us / 1e6;
+    uint64_t faults = 0;
+
+    for (int i = 0; i < SIM_FAULTS; i++) {
+        faults += coverage->faults[i];
+    }
+    (void)printf(
+        "%" PRIu64 " seeds in %.0f s, %.1f a second; %.1f hours simulated, %.0f times real time\n",
+        campaign->ended, wall, (double)campaign->ended / wall, simulated / 3600, simulated / wall);
+    (void)printf(
+        "%" PRIu64 " events, %" PRIu64 " faults, %" PRIu64 " commits acknowledged, %" PRIu64
+        " lost as far as is allowed\n",
+        coverage->events, faults, coverage->acknowledged, coverage->lost);
+}
+
+/* Coverage that the processes to come share with this one. */
+static struct coverage *make_coverages(size_t count)
+{
+    struct coverage *made =
+        mmap(NULL, count * sizeof *made, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    ASSERT(made != MAP_FAILED);
+    return made;
+}
+
+/* The last line, for who counts. */
+static bool tell_totals(uint64_t seeds, uint64_t failed)
+{
+    (void)printf("%" PRIu64 " passed, %" PRIu64 " failed\n", seeds - failed, failed);
+    return failed == 0;
+}
+
+static bool run_campaign(const struct options *options)
+{
+    struct coverage *coverages = make_coverages(options->jobs);
+    struct coverage sum = {0};
+    struct campaign campaign = {
+        .options = options,
+        .begun = now_seconds(),
+        .failures = calloc(options->seeds + 1, sizeof *campaign.failures),
+        .jobs = calloc(options->jobs, sizeof *campaign.jobs),
+    };
+
+    ASSERT(campaign.failures != NULL && campaign.jobs != NULL);
+    campaign.told = campaign.begun;
+    for (uint32_t i = 0; i < options->jobs; i++) {
+        campaign.jobs[i].coverage = &coverages[i];
+    }
+    run_all(&campaign);
+    for (uint32_t i = 0; i < options->jobs; i++) {
+        coverage_add(&sum, &coverages[i]);
+    }
+    show_failures(&campaign);
+    coverage = &sum;
+    show_figures(&campaign);
+    if (options->coverage) {
+        coverage_report();
+    }
+    free(campaign.failures);
+    free(campaign.jobs);
+    return tell_totals(campaign.ended, campaign.failed);
 }
 
 static void read_options(int argc, char **argv, struct options *options)
@@ -173,7 +293,7 @@ static void read_options(int argc, char **argv, struct options *options)
     static const struct option known[] = {
         {"first",    no_argument,       NULL, 'f'},
         {"seed",     required_argument, NULL, 's'},
-        {"runs",     required_argument, NULL, 'r'},
+        {"seeds",    required_argument, NULL, 'n'},
         {"jobs",     required_argument, NULL, 'j'},
         {"verbose",  no_argument,       NULL, 'v'},
         {"coverage", no_argument,       NULL, 'c'},
@@ -182,14 +302,14 @@ static void read_options(int argc, char **argv, struct options *options)
     };
     int option;
 
-    *options = (struct options){.seed = 1, .runs = 1, .jobs = 2};
+    *options = (struct options){.seed = 1, .seeds = 1, .jobs = 2};
     while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
         switch (option) {
         case 's':
             options->seed = strtoull(optarg, NULL, 10);
             break;
-        case 'r':
-            options->runs = strtoull(optarg, NULL, 10);
+        case 'n':
+            options->seeds = strtoull(optarg, NULL, 10);
             break;
         case 'j':
             options->jobs = (uint32_t)strtoul(optarg, NULL, 10);
@@ -209,7 +329,7 @@ static void read_options(int argc, char **argv, struct options *options)
         default:
             (void)fprintf(
                 stderr,
-                "usage: %s --seed=N --runs=N [--jobs=N] [--verbose] [--coverage] [--quiet] "
+                "usage: %s --seed=N --seeds=N [--jobs=N] [--verbose] [--coverage] [--quiet] "
                 "[--first]\n",
                 argv[0]);
             exit(2);
@@ -223,34 +343,16 @@ static void read_options(int argc, char **argv, struct options *options)
 int main(int argc, char **argv)
 {
     struct options options;
-    uint64_t *failures;
-    uint64_t failed;
+    bool ok;
 
     read_options(argc, argv, &options);
-    coverage =
-        mmap(NULL, sizeof *coverage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    ASSERT(coverage != MAP_FAILED);
     if (options.verbose) {
-        const bool ok = run_alone(options.seed, TRACE_ALL);
-
-        (void)printf("%d passed, %d failed\n", ok ? 1 : 0, ok ? 0 : 1);
-        return ok ? 0 : 1;
+        coverage = make_coverages(1);
+        ok = tell_totals(1, run_alone(options.seed, TRACE_ALL) ? 0 : 1);
+    } else {
+        (void)printf(
+            "seeds %" PRIu64 " to %" PRIu64 "\n", options.seed, options.seed + options.seeds - 1);
+        ok = run_campaign(&options);
     }
-    failures = calloc(options.runs + 1, sizeof *failures);
-    ASSERT(failures != NULL);
-    (void)printf(
-        "seeds %" PRIu64 " to %" PRIu64 "\n", options.seed, options.seed + options.runs - 1);
-    failed = run_all(&options, failures);
-    show_failures(&options, failures, failed);
-    (void)printf(
-        "%.1f hours of virtual time, %" PRIu64 " events, %" PRIu64 " commits acknowledged, %" PRIu64
-        " lost\n",
-        (double)coverage->virtual_us / 3.6e9, coverage->events, coverage->acknowledged,
-        coverage->lost);
-    if (options.coverage) {
-        coverage_print_missing();
-    }
-    free(failures);
-    (void)printf("%" PRIu64 " passed, %" PRIu64 " failed\n", options.runs - failed, failed);
-    return failed == 0 ? 0 : 1;
+    return ok ? 0 : 1;
 }

@@ -1,5 +1,5 @@
 /*
- * What happened, in lines for people, and what was reached at all.
+ * What happened, in lines for people.
  */
 #include <inttypes.h>
 #include <stdarg.h>
@@ -14,8 +14,6 @@
 
 #define RING_LINES 200
 #define LINE_BYTES 320
-
-struct coverage *coverage;
 
 static enum trace_mode mode;
 static char (*ring)[LINE_BYTES];
@@ -117,73 +115,4 @@ void sim_fail(const struct world *world, const struct sim_node *node, const char
         (void)fflush(stdout);
     }
     _exit(1);
-}
-
-static void print_missing(const char *what, const char *name, uint64_t count)
-{
-    if (count == 0) {
-        (void)printf("never reached: %s %s\n", what, name);
-    }
-}
-
-static void print_actions(void)
-{
-    for (int kind = PG_ACTION_NONE + 1; kind <= PG_ACTION_BOOTSTRAP_SQL; kind++) {
-        for (int result = PG_RESULT_OK; result <= PG_RESULT_CANCELLED; result++) {
-            char name[80];
-
-            (void)snprintf(
-                name, sizeof name, "%s: %s", pg_action_name((enum pg_action_kind)kind),
-                pg_result_name((enum pg_result)result));
-            print_missing("action", name, coverage->actions[kind][result]);
-        }
-    }
-}
-
-static void print_edges(void)
-{
-    for (int from = CLUSTER_NONE; from <= CLUSTER_SERVING; from++) {
-        for (int to = CLUSTER_NONE; to <= CLUSTER_SERVING; to++) {
-            char name[40];
-
-            (void)snprintf(
-                name, sizeof name, "%s -> %s", cluster_phase_name((enum cluster_phase)from),
-                cluster_phase_name((enum cluster_phase)to));
-            print_missing("phase", name, coverage->phase_edges[from][to]);
-        }
-    }
-}
-
-void coverage_print_missing(void)
-{
-    static const char *const ha_notes[] = {
-#define X(code, level, text) [HA_NOTE_##code] = text,
-        HA_NOTE_MAP(X)
-#undef X
-    };
-    static const char *const raft_notes[] = {
-#define X(code, text) [RAFT_NOTE_##code] = text,
-        RAFT_NOTE_MAP(X)
-#undef X
-    };
-
-    for (size_t i = 1; i < HA_NOTE_KINDS; i++) {
-        print_missing("ha note", ha_notes[i], coverage->ha_notes[i]);
-    }
-    for (size_t i = 1; i < RAFT_NOTE_KINDS; i++) {
-        print_missing("raft note", raft_notes[i], coverage->raft_notes[i]);
-    }
-    for (int kind = COMMAND_NONE + 1; kind < COMMAND_KINDS; kind++) {
-        print_missing("command", command_name((enum command_kind)kind), coverage->commands[kind]);
-    }
-    for (int verdict = 1; verdict <= LEASE_REFUSE_WAIT; verdict++) {
-        print_missing(
-            "refusal", lease_verdict_name((enum lease_verdict)verdict),
-            coverage->verdicts[verdict]);
-    }
-    for (int fault = 0; fault < SIM_FAULTS; fault++) {
-        print_missing("fault", fault_name((enum sim_fault)fault), coverage->faults[fault]);
-    }
-    print_edges();
-    print_actions();
 }

@@ -291,6 +291,9 @@ void world_run_one(struct world *world, uint64_t end_us)
         copy_disks(world);
     }
     check_world(world);
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        coverage_observe(&world->nodes[i]);
+    }
 }
 
 void world_run_to(struct world *world, uint64_t end_us)

@@ -5,7 +5,7 @@
  * One seed decides everything: how the world is made (swarm.c), what fails and when (faults.c),
  * and each delay. Reading order: world.c (time and its events), node.c (one daemon, joined as
  * daemon/ joins it), disk.c, net.c, check_raft.c and check_ha.c (what must always hold), end.c
- * (what must come true when the faults stop), trace.c, main.c.
+ * (what must come true when the faults stop), coverage.c, trace.c, main.c.
  *
  * True time is in microseconds; a node sees milliseconds of its own clock. A check that fails
  * ends the process.
@@ -25,6 +25,7 @@
 #define SIM_EPOCHS_MAX  4096
 #define SIM_FRAME_BYTES (512u * 1024)
 #define SIM_ROUNDS      128
+#define SIM_STATES_MAX  12 /* Of one state machine. */
 #define SECOND          UINT64_C(1000000)
 
 /* The dynamic configuration, in place of JSON. */
@@ -145,6 +146,14 @@ struct sim_round {
     bool completed;
 };
 
+/* State machines whose edges are counted, as each node goes through them. */
+enum sim_machine {
+    SIM_MACHINE_ROLE,   /* Raft's role and the phase of the epoch. */
+    SIM_MACHINE_GRANT,  /* The phase, and whether the newest grant is this node's. */
+    SIM_MACHINE_SERVER, /* PostgreSQL. */
+    SIM_MACHINES,
+};
+
 struct world;
 
 struct sim_node {
@@ -201,6 +210,8 @@ struct sim_node {
     struct pg_model pg;
 
     /* Watched from outside. */
+    bool observed;
+    uint32_t states[SIM_MACHINES];
     struct sim_round rounds[SIM_ROUNDS];
     uint64_t told_gave_up; /* Epoch that its newest status gives up. */
     uint64_t disturbed_us; /* Since then nothing is wrong with daemon, machine or PostgreSQL. */
@@ -399,8 +410,9 @@ void check_armed(struct sim_node *node, uint64_t epoch);
 void check_writable(struct sim_node *node, uint64_t epoch);
 void check_fenced(struct sim_node *node, uint64_t epoch);
 
-/* --- trace.c --- */
+/* --- coverage.c --- */
 
+/* Nothing but numbers: coverage_add() goes through them. */
 struct coverage {
     uint64_t runs;
     uint64_t events;
@@ -408,17 +420,21 @@ struct coverage {
     uint64_t ha_notes[HA_NOTE_KINDS];
     uint64_t raft_notes[RAFT_NOTE_KINDS];
     uint64_t commands[COMMAND_KINDS];
-    uint64_t void_commands[COMMAND_KINDS];
-    uint64_t phase_edges[4][4];
     uint64_t actions[PG_ACTION_BOOTSTRAP_SQL + 1][PG_RESULT_CANCELLED + 1];
     uint64_t verdicts[LEASE_REFUSE_WAIT + 1];
     uint64_t faults[SIM_FAULTS];
+    uint64_t edges[SIM_MACHINES][SIM_STATES_MAX][SIM_STATES_MAX];
     uint64_t acknowledged;
     uint64_t lost;
-    uint64_t epochs;
 };
 
-extern struct coverage *coverage; /* Shared by the processes of a run. */
+extern struct coverage *coverage; /* Of this process. */
+
+void coverage_add(struct coverage *to, const struct coverage *from);
+void coverage_observe(struct sim_node *node); /* After every event. */
+void coverage_report(void);                   /* How much was reached, and what never was. */
+
+/* --- trace.c --- */
 
 enum trace_mode {
     TRACE_OFF,
@@ -433,7 +449,6 @@ void trace(const struct world *world, const struct sim_node *node, const char *f
 void trace_dump(void);
 NORETURN PRINTF(3, 4) void sim_fail(
     const struct world *world, const struct sim_node *node, const char *format, ...);
-void coverage_print_missing(void);
 
 #define CHECK(node, condition, ...)                       \
     do {                                                  \
