@@ -25,6 +25,7 @@
 struct daemon {
     uv_loop_t loop;
     uv_timer_t wake;
+    uv_timer_t calm; /* Memory is trimmed. */
     uv_signal_t on_term;
     uv_signal_t on_int;
     uv_signal_t on_hup;
@@ -51,6 +52,7 @@ struct daemon {
     struct driver_held *held;
     struct store_uv *store;
     struct mesh *mesh;
+    uint64_t mark;         /* Highest epoch that was marked outside the store. */
     uint64_t mesh_cluster; /* Identity and ... */
     uint64_t peers_index;  /* ... membership that the mesh was told last. */
     uint64_t peers_term;
@@ -110,6 +112,7 @@ void outside_replies(struct daemon *daemon, const struct ha_update *update);
 /* daemon_uv.c */
 void daemon_reload(struct daemon *daemon);
 void daemon_arm(struct daemon *daemon);
+void daemon_await_calm(struct daemon *daemon); /* Waits anew for a while without actions. */
 void daemon_stop(struct daemon *daemon, int exit_status);
 void daemon_closed_part(struct daemon *daemon);
 

@@ -20,10 +20,14 @@
 #include "conf/tree_json.h"
 #include "daemon/daemon_impl_uv.h"
 #include "daemon/limit_sys.h"
+#include "daemon/memory_sys.h"
 #include "daemon/notify_sys.h"
 #include "raft/store_lmdb.h"
 
 #define SLOW_TURN_MS 50
+
+/* So long nothing was done with PostgreSQL: what was done before is over. */
+#define CALM_MS 10000
 
 static void report_problems(const struct problems *problems)
 {
@@ -131,6 +135,22 @@ void daemon_arm(struct daemon *daemon)
     ASSERT(rc == 0);
 }
 
+/* Memory. What a start, a clone or a failover needed, peace does not: it is given back later, so
+ * that nothing waits for it. */
+
+static void on_calm(uv_timer_t *timer)
+{
+    (void)timer;
+    memory_trim();
+}
+
+void daemon_await_calm(struct daemon *daemon)
+{
+    const int rc = uv_timer_start(&daemon->calm, on_calm, CALM_MS, 0);
+
+    ASSERT(rc == 0);
+}
+
 /* Signals. */
 
 static void on_stop_signal(uv_signal_t *handle, int number)
@@ -217,6 +237,7 @@ void daemon_stop(struct daemon *daemon, int exit_status)
     daemon->closing = true;
     daemon->exit_status = exit_status;
     uv_close((uv_handle_t *)&daemon->wake, NULL);
+    uv_close((uv_handle_t *)&daemon->calm, NULL);
     uv_close((uv_handle_t *)&daemon->on_term, NULL);
     uv_close((uv_handle_t *)&daemon->on_int, NULL);
     uv_close((uv_handle_t *)&daemon->on_hup, NULL);
@@ -296,6 +317,9 @@ static enum status start(struct daemon *daemon, struct err *err)
     }
     rc = uv_timer_init(&daemon->loop, &daemon->wake);
     ASSERT(rc == 0);
+    rc = uv_timer_init(&daemon->loop, &daemon->calm);
+    ASSERT(rc == 0);
+    daemon_await_calm(daemon);
     open_signal(daemon, &daemon->on_term, on_stop_signal, SIGTERM);
     open_signal(daemon, &daemon->on_int, on_stop_signal, SIGINT);
     open_signal(daemon, &daemon->on_hup, on_reload_signal, SIGHUP);
@@ -332,13 +356,15 @@ static void run_loop(struct daemon *daemon)
 
 int daemon_main(const char *conf_path, char *const argv[])
 {
-    struct daemon *daemon = calloc(1, sizeof *daemon);
+    struct daemon *daemon;
     char data_dir[sizeof daemon->data_dir];
     struct err err;
     bool start_over;
     int exit_status;
     int rc;
 
+    memory_limit_heap();
+    daemon = calloc(1, sizeof *daemon);
     ASSERT(daemon != NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     limit_raise_files();

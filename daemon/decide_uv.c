@@ -343,7 +343,12 @@ static void on_facts(void *owner, const struct pg_facts *facts)
 
 static void on_done(void *owner, const struct pg_action_done *done)
 {
-    decide_event(owner, (struct ha_event){.kind = HA_EVENT_DONE, .done = done});
+    struct daemon *daemon = owner;
+
+    decide_event(daemon, (struct ha_event){.kind = HA_EVENT_DONE, .done = done});
+    if (!daemon->closing) {
+        daemon_await_calm(daemon);
+    }
 }
 
 static void on_local_closed(void *owner)

@@ -5,6 +5,7 @@
 #include "ha/ha.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -31,7 +32,8 @@ struct ha *ha_init(void *memory, const struct ha_settings *settings, uint64_t no
     struct ha *ha = memory;
 
     ASSERT(settings->self != 0 && settings->start_id != 0);
-    memset(ha, 0, sizeof *ha);
+    /* Messages are most of it, and are begun anew one by one. */
+    memset(ha, 0, offsetof(struct ha, messages));
     ha->settings = *settings;
     ha->dynamic = settings->initial_dynamic;
     ha->self = settings->self;
@@ -221,6 +223,11 @@ uint64_t ha_log_epoch(const struct ha *ha)
     return epoch;
 }
 
+uint64_t ha_decided_epoch(const struct ha *ha)
+{
+    return ha->phase_index <= ha->durable_index ? ha->cluster.epoch : 0;
+}
+
 bool ha_settled(const struct ha *ha)
 {
     for (uint32_t i = 0; i < ha->tail_count; i++) {
@@ -270,9 +277,7 @@ struct ha_message *ha_message_new(struct ha *ha, enum ha_message_kind kind, uint
 
     ASSERT(ha->update->message_count < HA_MESSAGES_MAX);
     message = &ha->messages[ha->update->message_count++];
-    message->kind = kind;
-    message->from = ha->self;
-    message->to = to;
+    *message = (struct ha_message){.kind = kind, .from = ha->self, .to = to};
     return message;
 }
 

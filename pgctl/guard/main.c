@@ -4,6 +4,7 @@
  * Exit codes: 0 it was told to leave, 1 it could not begin, 2 wrong usage, 3 there is one already.
  */
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,6 +132,9 @@ int main(int argc, char **argv)
     if (exit_code != -1) {
         return exit_code;
     }
+    /* All of the heap will be locked: no more of it than is used. */
+    (void)mallopt(M_TOP_PAD, 0);
+    (void)malloc_trim(0);
     clean_environment();
     /* Whatever its caller forgot to mark close-on-exec: neither we nor PostgreSQL may keep it open.
      */
