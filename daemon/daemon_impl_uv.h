@@ -52,7 +52,6 @@ struct daemon {
     struct driver_held *held;
     struct store_uv *store;
     struct mesh *mesh;
-    uint64_t mark;         /* Highest epoch that was marked outside the store. */
     uint64_t mesh_cluster; /* Identity and ... */
     uint64_t peers_index;  /* ... membership that the mesh was told last. */
     uint64_t peers_term;

@@ -223,11 +223,6 @@ uint64_t ha_log_epoch(const struct ha *ha)
     return epoch;
 }
 
-uint64_t ha_decided_epoch(const struct ha *ha)
-{
-    return ha->phase_index <= ha->durable_index ? ha->cluster.epoch : 0;
-}
-
 bool ha_settled(const struct ha *ha)
 {
     for (uint32_t i = 0; i < ha->tail_count; i++) {
