@@ -389,9 +389,10 @@ static const char *configured(const struct pgparams *pgparams, const struct pgpa
 /* Files do not change what is on the command line: PostgreSQL does not see that it differs. */
 static void note_wanted(struct local *local, const struct pgparams *pgparams)
 {
+    char wanted[FACTS_PQ_WANTED_SIZE];
     struct text text;
 
-    text_init(&text, local->wanted, sizeof local->wanted);
+    text_init(&text, wanted, sizeof wanted);
     for (uint32_t i = 0; i < pgparams->count; i++) {
         const struct pgparam *param = &pgparams->items[i];
 
@@ -400,7 +401,11 @@ static void note_wanted(struct local *local, const struct pgparams *pgparams)
         }
     }
     if (text_overflowed(&text)) {
-        local->wanted[0] = '\0';
+        wanted[0] = '\0';
+    }
+    if (!text_equal(wanted, local->wanted)) {
+        local->wanted_changed = true;
+        text_copy_cut(local->wanted, sizeof local->wanted, wanted);
     }
 }
 

@@ -151,6 +151,7 @@ struct local {
     struct pg_upstream upstream;
     char sync_names[1024];
     char wanted[FACTS_PQ_WANTED_SIZE]; /* See facts_pq_query(). */
+    bool wanted_changed;               /* Since the last query was sent. */
     char socket_dir[128];
 
     /* Guard. */

@@ -155,6 +155,11 @@ static void send_query(struct local *local)
     struct text text;
     struct err err;
 
+    /* The query before may have been asked with the old parameters and answered with new files. */
+    if (local->wanted_changed) {
+        local->wanted_changed = false;
+        local->memory.conf_load_wall_ms = 0;
+    }
     text_init(&text, query, sizeof query);
     facts_pq_query(&local->memory, local->wanted, &text);
     ASSERT(!text_overflowed(&text));

@@ -1,9 +1,9 @@
 /*
- * Happy path: spawn, read both pipes to their end, exit, close the handles, done.
+ * Happy path: spawn, read both pipes, exit, read what is left in them, close the handles, done.
  *
  * If the program cannot be started, done comes through the timer with exit code 127. At the
- * deadline the group gets SIGTERM, then SIGKILL. After the exit the pipes have DRAIN_MS: a
- * descendant may hold them open for ever.
+ * deadline the group gets SIGTERM, then SIGKILL. After the exit the end of the pipes is not
+ * waited for: a descendant may hold them open for ever.
  */
 #include "pgctl/run_uv.h"
 
@@ -12,11 +12,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/text.h"
 
-#define DRAIN_MS     200
 #define KILL_MS      1000
 #define LINE_SIZE    512
 #define HANDLE_COUNT 4 /* Process, two pipes, timer. */
@@ -25,7 +25,6 @@
 struct capture {
     uv_pipe_t pipe;
     struct run *run;
-    bool open;
     size_t length;
     char data[RUN_OUTPUT_SIZE];
     char chunk[4096];
@@ -42,7 +41,6 @@ struct run {
     bool exited;
     bool timed_out;
     bool killed;
-    bool finishing;
     uint32_t handles_open;
     size_t line_length;
     char line[LINE_SIZE];
@@ -163,35 +161,17 @@ static void on_handle_closed(uv_handle_t *handle)
     free(run);
 }
 
-static void close_handle(uv_handle_t *handle)
-{
-    if (!uv_is_closing(handle)) {
-        uv_close(handle, on_handle_closed);
-    }
-}
-
 static void finish(struct run *run)
 {
-    if (run->finishing) {
-        return;
-    }
-    run->finishing = true;
     if (run->process.data != NULL) {
-        close_handle((uv_handle_t *)&run->process);
+        uv_close((uv_handle_t *)&run->process, on_handle_closed);
     }
-    close_handle((uv_handle_t *)&run->timer);
-    close_handle((uv_handle_t *)&run->out.pipe);
-    close_handle((uv_handle_t *)&run->err.pipe);
+    uv_close((uv_handle_t *)&run->timer, on_handle_closed);
+    uv_close((uv_handle_t *)&run->out.pipe, on_handle_closed);
+    uv_close((uv_handle_t *)&run->err.pipe, on_handle_closed);
 }
 
-static void finish_if_complete(struct run *run)
-{
-    if (run->exited && !run->out.open && !run->err.open) {
-        finish(run);
-    }
-}
-
-static void on_drained(uv_timer_t *timer)
+static void on_not_started(uv_timer_t *timer)
 {
     finish(timer->data);
 }
@@ -222,16 +202,6 @@ static void on_limit(uv_timer_t *timer)
 
     run->timed_out = true;
     terminate(run);
-}
-
-static void on_exited(uv_process_t *process, int64_t exit_status, int term_signal)
-{
-    struct run *run = process->data;
-
-    run->exited = true;
-    run->exit_code = term_signal != 0 ? 128 + term_signal : (int)exit_status;
-    start_timer(run, on_drained, DRAIN_MS);
-    finish_if_complete(run);
 }
 
 static void keep(struct capture *capture, const char *data, size_t size)
@@ -280,21 +250,49 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
     *buffer = uv_buf_init(capture->chunk, sizeof capture->chunk);
 }
 
-static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
+static void take(struct capture *capture, size_t count)
 {
-    struct capture *capture = container_of((uv_pipe_t *)stream, struct capture, pipe);
     struct run *run = capture->run;
 
+    keep(capture, capture->chunk, count);
+    if (capture == &run->err && run->events->line != NULL) {
+        split_lines(run, capture->chunk, count);
+    }
+}
+
+static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
+{
+    (void)buffer;
     if (count < 0) {
         (void)uv_read_stop(stream);
-        capture->open = false;
-        finish_if_complete(run);
-        return;
+    } else {
+        take(container_of((uv_pipe_t *)stream, struct capture, pipe), (size_t)count);
     }
-    keep(capture, buffer->base, (size_t)count);
-    if (capture == &run->err && run->events->line != NULL) {
-        split_lines(run, buffer->base, (size_t)count);
+}
+
+/* The loop may tell of the exit before it has looked at the pipe. */
+static void read_rest(struct capture *capture)
+{
+    uv_os_fd_t fd;
+    ssize_t count;
+
+    if (uv_fileno((uv_handle_t *)&capture->pipe, &fd) != 0) {
+        return; /* It was never opened. */
     }
+    while ((count = read(fd, capture->chunk, sizeof capture->chunk)) > 0) {
+        take(capture, (size_t)count);
+    }
+}
+
+static void on_exited(uv_process_t *process, int64_t exit_status, int term_signal)
+{
+    struct run *run = process->data;
+
+    run->exited = true;
+    run->exit_code = term_signal != 0 ? 128 + term_signal : (int)exit_status;
+    read_rest(&run->out);
+    read_rest(&run->err);
+    finish(run);
 }
 
 static void init_capture(uv_loop_t *loop, struct run *run, struct capture *capture)
@@ -310,7 +308,7 @@ static void listen_to(struct capture *capture)
 {
     const int rc = uv_read_start((uv_stream_t *)&capture->pipe, on_alloc, on_read);
 
-    capture->open = rc == 0;
+    ASSERT(rc == 0); /* It refuses only a pipe that is not open. */
 }
 
 static bool same_name(const char *pair, const char *other)
@@ -420,7 +418,7 @@ struct run *run_start(
 
         run->err.length = length > 0 ? (size_t)length : 0;
         run->exited = true;
-        start_timer(run, on_drained, 0);
+        start_timer(run, on_not_started, 0);
         return run;
     }
     if (!spec->inherits_output) {

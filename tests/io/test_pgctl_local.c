@@ -521,6 +521,28 @@ static void test_a_changed_parameter_of_the_command_line_waits_for_a_restart(voi
     WAIT_FOR(a, !a->facts.pending_restart);
 }
 
+/* The session reads the new files before it answers a query that was sent before them. */
+static void test_a_query_that_new_settings_overtake_is_not_believed_for_long(void **state)
+{
+    uint64_t stopped_ms;
+    char cell[16];
+    pid_t session;
+
+    (void)state;
+    reload_with(a, "{\"postgresql\": {\"parameters\": {\"max_connections\": 150}}}");
+    WAIT_FOR(a, a->facts.pending_restart);
+    sql(a, "SELECT pid FROM pg_stat_activity WHERE application_name = 'pgbaton'", cell,
+        sizeof cell);
+    session = (pid_t)strtol(cell, NULL, 10);
+    assert_true(session > 0);
+    assert_int_equal(kill(session, SIGSTOP), 0);
+    stopped_ms = clock_boot_ms();
+    WAIT_FOR(a, time_since(clock_boot_ms(), stopped_ms) >= 300); /* A query waits for it by now. */
+    reload_with(a, "{}");
+    assert_int_equal(kill(session, SIGCONT), 0);
+    WAIT_FOR(a, !a->facts.pending_restart);
+}
+
 static void test_a_clone_is_a_directory_of_its_own_with_the_same_wal(void **state)
 {
     (void)state;
@@ -1189,6 +1211,7 @@ int main(void)
         cmocka_unit_test(test_bootstrap_makes_roles_and_runs_the_command),
         cmocka_unit_test(test_parameters_that_postgresql_refuses_are_left_out),
         cmocka_unit_test(test_a_changed_parameter_of_the_command_line_waits_for_a_restart),
+        cmocka_unit_test(test_a_query_that_new_settings_overtake_is_not_believed_for_long),
         cmocka_unit_test(test_a_clone_is_a_directory_of_its_own_with_the_same_wal),
         cmocka_unit_test(test_a_clone_of_another_cluster_is_refused),
         cmocka_unit_test(test_a_standby_starts_without_upstream),
