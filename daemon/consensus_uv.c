@@ -121,6 +121,7 @@ static bool is_news(enum raft_note_kind kind)
     case RAFT_NOTE_FORMED:
     case RAFT_NOTE_JOINED:
     case RAFT_NOTE_FORMATION_DROPPED:
+    case RAFT_NOTE_LEFT_OUT:
     case RAFT_NOTE_AMNESIA:
     case RAFT_NOTE_DISK_STALLED:
         return true;
@@ -164,8 +165,9 @@ static void on_lost_memory(void *owner)
 {
     struct daemon *daemon = owner;
 
-    log_error("the raft store shows less than this node has acknowledged, or belongs to a cluster "
-              "that was given up: it is emptied, and this node joins again as a learner");
+    log_error(
+        "the raft store shows less than this node has acknowledged, or leads nowhere (the line "
+        "before says why): it is emptied, and this node joins again as a learner");
     daemon->start_over = true;
     daemon_stop(daemon, 0);
 }

@@ -176,6 +176,7 @@ static void add_fields(struct text *text, const struct raft_message *message)
         add_number(text, "commit", message->commit_index);
         add_position(text, "seen", message->seen_term, message->seen_index);
         add_flag(text, "empty", message->empty);
+        add_flag(text, "member", message->accepted);
         return;
     case RAFT_PREVOTE:
     case RAFT_VOTE:
@@ -305,6 +306,7 @@ static const struct note_fields note_fields[] = {
     [RAFT_NOTE_FORMATION_DROPPED] = {{"cluster", true},         {"other_cluster", true}},
     [RAFT_NOTE_WRONG_CLUSTER] = {{"from", true},            {"cluster", true}      },
     [RAFT_NOTE_WRONG_INCARNATION] = {{"from", true},            {"incarnation", true}  },
+    [RAFT_NOTE_LEFT_OUT] = {{"called_at", false},      {NULL, false}          },
     [RAFT_NOTE_AMNESIA] = {{"seen_term", false},      {"seen_index", false}  },
     [RAFT_NOTE_POSITION_CHECKED] = {{"term", false},           {"index", false}       },
     [RAFT_NOTE_SNAPSHOT_SENT] = {{"member", true},          {"index", false}       },

@@ -111,7 +111,8 @@ void raft_form_introduce(struct raft *raft, uint64_t id)
 /* Waiting for something that only HELLOs bring. */
 static bool is_waiting(const struct raft *raft)
 {
-    return !raft->position_checked || raft_form_is_empty(raft);
+    return !raft->position_checked || raft_form_is_empty(raft) ||
+           (raft->leader == 0 && !raft_is_voter(raft));
 }
 
 static bool is_member_or_seed(const struct raft *raft, const struct peer *peer)
@@ -187,6 +188,7 @@ static void check_other_cluster(
 
 void raft_form_hello(struct raft *raft, const struct raft_message *message)
 {
+    const struct raft_member *member = raft_config_find(&raft->config, message->from);
     struct peer *peer = meet(raft, message);
     struct raft_message *answer;
 
@@ -199,6 +201,7 @@ void raft_form_hello(struct raft *raft, const struct raft_message *message)
     }
     answer = raft_answer_add(raft, RAFT_HELLO_ANSWER, message);
     put_hello(raft, answer);
+    answer->accepted = member != NULL && member->incarnation == message->from_incarnation;
     if (peer->memory.incarnation == message->from_incarnation &&
         message->cluster_id == raft->hard.cluster_id) {
         answer->seen_term = peer->memory.term;
@@ -256,6 +259,17 @@ void raft_form_check_mark(struct raft *raft)
     }
 }
 
+/*
+ * The answerer has decided at least as much as our newest membership, and in its own we are
+ * not. So the entry that called us in was lost with its leader, or we were removed since.
+ */
+static bool leaves_out(const struct raft *raft, const struct raft_message *message)
+{
+    return !message->accepted && message->cluster_id != 0 &&
+           message->cluster_id == raft->hard.cluster_id &&
+           message->commit_index >= raft->config.index;
+}
+
 void raft_form_hello_answer(struct raft *raft, const struct raft_message *message)
 {
     const struct raft_memory memory = {
@@ -274,6 +288,9 @@ void raft_form_hello_answer(struct raft *raft, const struct raft_message *messag
         return; /* Who is in no cluster yet knows nothing of us, and that counts as well. */
     }
     peer->answered_incarnation = message->from_incarnation;
+    if (leaves_out(raft, message)) {
+        raft->left_out_ms = time_max(raft->now_ms, 1);
+    }
     if (raft->ahead_ms == 0 && is_ahead(raft, message)) {
         raft->ahead_ms = time_max(raft->now_ms, 1);
     }
@@ -454,7 +471,7 @@ static void try_to_form(struct raft *raft)
     }
 }
 
-/* --- Formations that lead nowhere --- */
+/* --- Stores that lead nowhere --- */
 
 /* It has been heard of as somebody else than it was, or in another cluster. */
 static bool is_gone(const struct raft *raft, const struct peer *peer, uint64_t incarnation)
@@ -494,27 +511,50 @@ static bool joined_formation_is_dead(const struct raft *raft)
 }
 
 /*
- * Nodes that come and go while a cluster is being formed may leave behind one that will
- * never find a leader. Who is sure of that, for a while, starts again as somebody new.
- * Only the maker of a formation has its first entry before a leader is found.
+ * Called in as a learner by a leader that was deposed before that was decided. Nobody sends
+ * us anything any more, and nobody takes in a store that has entries: it looks like that of
+ * a member that was removed. But who was removed had a vote, unless it never caught up; we
+ * never had one, so nothing that we acknowledged was counted, and we may be somebody new.
  */
-static void check_formation(struct raft *raft)
+static bool is_left_out(const struct raft *raft)
 {
-    bool dead = false;
+    return raft_last_index(raft) > 0 && !raft_is_voter(raft) && raft->leader == 0 &&
+           raft->left_out_ms != 0 && raft->now_ms < time_add(raft->left_out_ms, RAFT_FRESH_MS);
+}
 
-    if (is_undecided(raft) && raft->settings.seed_count > 0) {
-        dead = raft_last_index(raft) == 0
-                   ? joined_formation_is_dead(raft)
-                   : raft->config.members[0].id == raft->self && own_formation_is_dead(raft);
+/*
+ * Nodes that come and go while a cluster is being formed may leave behind one that will
+ * never find a leader. Only the maker of a formation has its first entry before a leader
+ * is found.
+ */
+static bool formation_is_dead(struct raft *raft)
+{
+    if (!is_undecided(raft) || raft->settings.seed_count == 0) {
+        return false;
     }
-    if (!dead) {
+    return raft_last_index(raft) == 0
+               ? joined_formation_is_dead(raft)
+               : raft->config.members[0].id == raft->self && own_formation_is_dead(raft);
+}
+
+/* Whose store leads nowhere, and is sure of that for a while, starts again as somebody new. */
+static void check_future(struct raft *raft)
+{
+    const bool left_out = is_left_out(raft);
+
+    if (!left_out && !formation_is_dead(raft)) {
         raft->dead_ms = 0;
         return;
     }
     if (raft->dead_ms == 0) {
         raft->dead_ms = time_add(raft->now_ms, RAFT_FORM_WAIT_MS);
     }
-    if (raft->now_ms >= raft->dead_ms) {
+    if (raft->now_ms < raft->dead_ms) {
+        return;
+    }
+    if (left_out) {
+        raft_lose_memory(raft, RAFT_NOTE_LEFT_OUT, raft->config.index, 0);
+    } else {
         raft_lose_memory(raft, RAFT_NOTE_FORMATION_DROPPED, raft->hard.cluster_id, 0);
     }
 }
@@ -527,7 +567,7 @@ void raft_form_tick(struct raft *raft)
     if (raft_form_is_empty(raft)) {
         try_to_form(raft);
     }
-    check_formation(raft);
+    check_future(raft);
     if (!raft->lost) {
         greet_silent(raft);
     }

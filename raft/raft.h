@@ -145,7 +145,7 @@ struct raft_message {
     uint64_t last_term;
     uint64_t commit_index; /* HELLO, APPEND. */
     bool transfer;         /* VOTE: the leader asked for it, do not refuse because one is heard. */
-    bool accepted;         /* All answers. */
+    bool accepted;         /* All answers; HELLO_ANSWER: the receiver is a member, as who it is. */
     bool empty;            /* HELLO: the store never held anything. */
     char address[RAFT_ADDRESS_SIZE]; /* HELLO: the sender's peer address. */
     uint64_t seen_term;  /* HELLO_ANSWER: the most the receiver is known to have acknowledged */
@@ -251,6 +251,7 @@ enum raft_proposal_result {
     X(FORMATION_DROPPED, "gives up its own formation for a cluster that exists") \
     X(WRONG_CLUSTER, "message of another cluster")                               \
     X(WRONG_INCARNATION, "message for or from another incarnation")              \
+    X(LEFT_OUT, "starts over: its call into the cluster was never decided")      \
     X(AMNESIA, "its store shows less than it has acknowledged")                  \
     X(POSITION_CHECKED, "log position compared with the others")                 \
     X(SNAPSHOT_SENT, "sends a snapshot")                                         \

@@ -152,7 +152,8 @@ struct raft {
     uint64_t ahead_ms;    /* When somebody with a longer log had first answered; 0: not yet. */
     uint64_t hello_ms;    /* When to look whom to greet. */
     uint64_t form_ms;     /* When a new cluster may be formed without the missing; 0: not ready. */
-    uint64_t dead_ms;     /* When to give up a formation that will find no leader; 0: it may. */
+    uint64_t left_out_ms; /* When somebody last said that we are no member; 0: never. */
+    uint64_t dead_ms;     /* When to start over, because this store leads nowhere; 0: it may. */
     uint32_t peer_count;
     struct peer peers[RAFT_PEERS_MAX];
 

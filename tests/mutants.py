@@ -251,6 +251,12 @@ MUTANTS = [
      "raft_last_index(raft));"),
 
     # Not safety, but the reason for it all.
+    ("raft-left-out", "who was called in by a lost leader waits for ever", "raft/form.c",
+     "return raft_last_index(raft) > 0 && !raft_is_voter(raft) && raft->leader == 0 &&",
+     "return false && raft->leader == 0 &&"),
+    ("raft-removed-returns", "who was removed comes back by itself", "raft/form.c",
+     "return raft_last_index(raft) > 0 && !raft_is_voter(raft) && raft->leader == 0 &&",
+     "return raft_last_index(raft) > 0 && raft->leader == 0 &&"),
     ("suspect-never", "nobody ever suspects the primary", "ha/rounds.c",
      "rounds_silent_ms(ha) >= cluster_ttl_max(&ha->cluster) / 2;",
      "false;"),

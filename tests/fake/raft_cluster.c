@@ -679,8 +679,9 @@ static void start_over(struct raft_cluster_node *node)
 static void take_care(struct raft_cluster_node *node)
 {
     const struct raft_config *config = raft_config(node->raft);
-    struct raft_stranger strangers[4];
+    struct raft_stranger strangers[CLUSTER_NODES_MAX];
     uint8_t bytes[8];
+    uint32_t count;
 
     if (node->cluster->snapshot_each > 0 &&
         raft_log_entries(node->raft) >= node->cluster->snapshot_each &&
@@ -697,11 +698,14 @@ static void take_care(struct raft_cluster_node *node)
     if (!node->cluster->admits || node->wipe || !raft_leader_ready(node->raft)) {
         return;
     }
-    if (raft_strangers(node->raft, strangers, ARRAY_SIZE(strangers)) > 0) {
-        raft_cluster_feed(
-            node,
-            (struct raft_event){.kind = RAFT_EVENT_ADD_LEARNER, .member = strangers[0].member});
-        return;
+    count = raft_strangers(node->raft, strangers, ARRAY_SIZE(strangers));
+    for (uint32_t i = 0; i < count; i++) {
+        if (strangers[i].empty) {
+            raft_cluster_feed(
+                node,
+                (struct raft_event){.kind = RAFT_EVENT_ADD_LEARNER, .member = strangers[i].member});
+            return;
+        }
     }
     for (uint32_t i = 0; i < config->count; i++) {
         if (config->members[i].kind == RAFT_MEMBER_LEARNER) {

@@ -46,7 +46,8 @@ struct raft_cluster_node {
     char address[32];
     uint64_t id;
     bool up;
-    bool wipe; /* Lost its memory in the last step: to be emptied and started again. */
+    bool wipe;    /* Lost its memory in the last step: to be emptied and started again. */
+    bool removed; /* For the test: its removal was asked for. */
     void *memory;
     struct raft *raft;
     struct driver driver;
@@ -88,7 +89,7 @@ struct raft_cluster {
     struct raft_cluster_packet packets[CLUSTER_PACKETS_MAX];
     uint64_t next_value;    /* Data of the next proposal. */
     uint64_t next_read;     /* Number of the next read. */
-    bool admits;            /* Leaders add strangers as learners and promote them. */
+    bool admits;            /* Leaders add empty strangers as learners and promote them. */
     uint64_t snapshot_each; /* Entries behind the snapshot at which the next is taken; 0: never. */
 
     /* What has happened, whoever saw it. */

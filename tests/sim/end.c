@@ -115,28 +115,6 @@ static void help(struct world *world)
     }
 }
 
-/* A node that was called in and holds entries, but whose membership was never decided, is out for
- * good: it looks like one that was removed. Its operator empties the store, as the manual says. */
-static void empty_stranger(struct world *world)
-{
-    const struct sim_node *primary = find_serving(world);
-
-    for (uint32_t i = 0; i < world->node_count && primary != NULL; i++) {
-        struct sim_node *node = &world->nodes[i];
-        const struct raft_member *member;
-
-        if (!sim_is_awake(node) || node->ended || node == primary) {
-            continue;
-        }
-        member = raft_config_find(raft_config(primary->raft), node->id);
-        if (member == NULL || member->incarnation != raft_incarnation(node->raft)) {
-            trace(world, node, "its store is emptied by its operator");
-            node->start_over = true;
-            node_stop(node, SECOND);
-        }
-    }
-}
-
 static void await_whole(struct world *world, const char *when)
 {
     const uint64_t end_us = world->now_us + RECOVERY_US;
@@ -148,7 +126,6 @@ static void await_whole(struct world *world, const char *when)
         world_run_to(world, world->now_us + SECOND / 4);
         if (world->now_us >= help_us) {
             help(world);
-            empty_stranger(world);
             help_us = world->now_us + HELP_EVERY_US;
         }
         wrong = whole_is_wrong(world, &who);

@@ -258,6 +258,80 @@ static void test_a_wiped_member_comes_back_as_a_learner_and_a_voter(void **state
     raft_cluster_destroy(cluster);
 }
 
+/* The leader calls in the wiped node and is cut off from all others before that is decided. */
+static struct raft_cluster_node *call_in_vain(struct raft_cluster *cluster)
+{
+    struct raft_cluster_node *leader = raft_cluster_run_to_leader(cluster, 5000);
+    struct raft_cluster_node *node;
+    struct raft_stranger stranger;
+
+    assert_non_null(leader);
+    raft_cluster_run(cluster, 1000);
+    node = &cluster->nodes[(leader->number + 1) % 5];
+    raft_cluster_crash(node);
+    raft_cluster_wipe(node);
+    raft_cluster_start(node);
+    raft_cluster_run(cluster, 500);
+    raft_cluster_isolate(cluster, leader->number, true);
+    raft_cluster_block(cluster, leader->number, node->number, false);
+    raft_cluster_block(cluster, node->number, leader->number, false);
+    assert_int_equal(raft_strangers(leader->raft, &stranger, 1), 1);
+    raft_cluster_feed(
+        leader, (struct raft_event){.kind = RAFT_EVENT_ADD_LEARNER, .member = stranger.member});
+    raft_cluster_run(cluster, 100);
+    assert_true(raft_last_index(node->raft) >= raft_config(leader->raft)->index);
+    raft_cluster_crash(leader);
+    raft_cluster_run(cluster, 5000);
+    assert_non_null(raft_cluster_leader(cluster)); /* Of the three that are left. */
+    return node;
+}
+
+static void test_who_was_called_in_by_a_lost_leader_is_called_in_again(void **state)
+{
+    (void)state;
+    for (uint32_t restarted = 0; restarted < 2; restarted++) {
+        struct raft_cluster *cluster = raft_cluster_create(5, 8);
+        struct raft_cluster_node *node;
+
+        raft_cluster_start_all(cluster);
+        node = call_in_vain(cluster);
+        if (restarted == 1) {
+            raft_cluster_crash(node);
+        }
+        raft_cluster_heal(cluster);
+        raft_cluster_start_all(cluster);
+        cluster->admits = true;
+        raft_cluster_run(cluster, 10000);
+        assert_int_equal(node->notes[RAFT_NOTE_LEFT_OUT], 1);
+        assert_true(raft_is_voter(node->raft));
+        assert_int_equal(raft_config_voter_count(raft_config(node->raft)), 5);
+        raft_cluster_destroy(cluster);
+    }
+}
+
+/* It had a vote: nobody but its operator can say that it may come back. */
+static void test_who_was_removed_stays_out(void **state)
+{
+    struct raft_cluster *cluster = raft_cluster_create(3, 9);
+    struct raft_cluster_node *leader;
+    struct raft_cluster_node *node;
+
+    (void)state;
+    raft_cluster_start_all(cluster);
+    leader = raft_cluster_run_to_leader(cluster, 5000);
+    assert_non_null(leader);
+    node = &cluster->nodes[(leader->number + 1) % 3];
+    raft_cluster_run(cluster, 1000);
+    assert_int_equal(
+        raft_cluster_request(leader, RAFT_EVENT_REMOVE, node->id).proposal, RAFT_PROPOSAL_TAKEN);
+    raft_cluster_run(cluster, 4000);
+    cluster->admits = true;
+    raft_cluster_run(cluster, 20000);
+    assert_int_equal(node->notes[RAFT_NOTE_LEFT_OUT], 0);
+    assert_null(raft_config_find(raft_config(leader->raft), node->id));
+    raft_cluster_destroy(cluster);
+}
+
 static void test_a_fourth_node_joins_and_one_of_the_old_leaves(void **state)
 {
     struct raft_cluster *cluster = raft_cluster_create(3, 7);
@@ -305,6 +379,8 @@ int main(void)
         cmocka_unit_test(test_the_last_voter_stays),
         cmocka_unit_test(test_who_removes_itself_leads_until_that_is_decided),
         cmocka_unit_test(test_a_wiped_member_comes_back_as_a_learner_and_a_voter),
+        cmocka_unit_test(test_who_was_called_in_by_a_lost_leader_is_called_in_again),
+        cmocka_unit_test(test_who_was_removed_stays_out),
         cmocka_unit_test(test_a_fourth_node_joins_and_one_of_the_old_leaves),
     };
 
