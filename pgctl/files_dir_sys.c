@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/file_sys.h"
@@ -142,6 +143,18 @@ enum status files_sync(const struct files *files, struct err *err)
     status = sync_all(files, err);
     files_act_end(files);
     return status;
+}
+
+bool files_syncfs_reports(void)
+{
+    struct utsname kernel;
+    unsigned major = 0;
+    unsigned minor = 0;
+
+    if (uname(&kernel) == -1 || sscanf(kernel.release, "%u.%u", &major, &minor) != 2) {
+        return false;
+    }
+    return major > 5 || (major == 5 && minor >= 8);
 }
 
 enum status files_clean_copied(const struct files *files, struct err *err)

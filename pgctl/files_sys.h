@@ -112,6 +112,9 @@ MUST_CHECK enum status files_wipe(const struct files *files, struct err *err);
  */
 MUST_CHECK enum status files_sync(const struct files *files, struct err *err);
 
+/* Whether syncfs() says that something could not be written: since Linux 5.8. */
+bool files_syncfs_reports(void);
+
 /* What a rewind leaves behind of the source: its slots, its standby and promote files. */
 MUST_CHECK enum status files_clean_copied(const struct files *files, struct err *err);
 

@@ -300,21 +300,30 @@ static void add_recovery(
     }
 }
 
+/* Where ours are better than PostgreSQL's. What stands behind them, whoever wrote it, wins. */
+static void add_defaults(const struct local *local, struct text *out)
+{
+    /* Whoever finds no slot yet, or nobody there, is not to wait for the usual 5 s. */
+    settings_add(out, "wal_retrieve_retry_interval", "500ms");
+    /* A start after a crash syncs the data directory, file after file if it is not told better. */
+    if (local->data_version >= 14 && files_syncfs_reports()) {
+        settings_add(out, "recovery_init_sync_method", "syncfs");
+    }
+}
+
 static void add_conf(const struct local *local, const struct pgparams *pgparams, struct text *out)
 {
     char base[96];
     const char *synchronous = pgparams->synchronous_standby_names;
 
     (void)snprintf(base, sizeof base, "%s.base.conf", local->files.base_name);
-    text_add(out, SETTINGS_BANNER "include ");
+    text_add(out, SETTINGS_BANNER);
+    add_defaults(local, out);
+    text_add(out, "include ");
     quote_setting(out, or_default(local->pg.custom_conf, base));
     text_add(out, "\n\n");
     for (uint32_t i = 0; i < pgparams->count; i++) {
         settings_add(out, pgparams->items[i].name, pgparams->items[i].value);
-    }
-    /* Whoever finds no slot yet, or nobody there, is not to wait for the usual 5 s. */
-    if (pgparams_find(pgparams, "wal_retrieve_retry_interval") == NULL) {
-        settings_add(out, "wal_retrieve_retry_interval", "500ms");
     }
     text_add(out, "\n");
     add_recovery(local, pgparams, out);

@@ -20,6 +20,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "conf/load_sys.h"
+#include "pgctl/files_sys.h"
 #include "pgctl/proc_sys.h"
 #include "pgctl/run_uv.h"
 #include "pgctl/wal.h"
@@ -195,6 +196,16 @@ static void assert_sql(const struct node_under_test *node, const char *query, co
 
     sql(node, query, cell, sizeof cell);
     assert_string_equal(cell, expected);
+}
+
+static bool shows(const struct node_under_test *node, const char *setting, const char *value)
+{
+    char query[128];
+    char cell[128];
+
+    (void)snprintf(query, sizeof query, "SHOW %s", setting);
+    sql(node, query, cell, sizeof cell);
+    return text_equal(cell, value);
 }
 
 static uint64_t sql_lsn(const struct node_under_test *node, const char *query)
@@ -519,6 +530,19 @@ static void test_a_changed_parameter_of_the_command_line_waits_for_a_restart(voi
         "{ \"max_connections\" : {\"old_value\" : \"100\", \"new_value\" : \"150\"} }");
     reload_with(a, "{}");
     WAIT_FOR(a, !a->facts.pending_restart);
+}
+
+static void test_our_defaults_give_way_to_settings(void **state)
+{
+    (void)state;
+    assert_sql(a, "SHOW recovery_init_sync_method", files_syncfs_reports() ? "syncfs" : "fsync");
+    reload_with(
+        a, "{\"postgresql\": {\"parameters\": {\"recovery_init_sync_method\": \"fsync\","
+           " \"wal_retrieve_retry_interval\": 700}}}");
+    WAIT_FOR(a, shows(a, "wal_retrieve_retry_interval", "700ms"));
+    assert_sql(a, "SHOW recovery_init_sync_method", "fsync");
+    reload_with(a, "{}");
+    WAIT_FOR(a, shows(a, "wal_retrieve_retry_interval", "500ms"));
 }
 
 /* The session reads the new files before it answers a query that was sent before them. */
@@ -1211,6 +1235,7 @@ int main(void)
         cmocka_unit_test(test_bootstrap_makes_roles_and_runs_the_command),
         cmocka_unit_test(test_parameters_that_postgresql_refuses_are_left_out),
         cmocka_unit_test(test_a_changed_parameter_of_the_command_line_waits_for_a_restart),
+        cmocka_unit_test(test_our_defaults_give_way_to_settings),
         cmocka_unit_test(test_a_query_that_new_settings_overtake_is_not_believed_for_long),
         cmocka_unit_test(test_a_clone_is_a_directory_of_its_own_with_the_same_wal),
         cmocka_unit_test(test_a_clone_of_another_cluster_is_refused),
