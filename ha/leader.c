@@ -475,6 +475,14 @@ static void describe_choice(const struct ha *ha, char *reason, size_t size, uint
     text_add(&text, ha->cluster.revoke_reason);
 }
 
+/* The membership may be changed then; see may_change_members(). */
+static void nobody_can(struct ha *ha)
+{
+    if (ha->nobody_ms == 0) {
+        ha->nobody_ms = ha->now_ms;
+    }
+}
+
 /* A server that was found running writable and never armed by its guard: no lease ends it. */
 static uint64_t find_unguarded(const struct ha *ha)
 {
@@ -514,9 +522,7 @@ static void choose(struct ha *ha, bool fenced)
     node = choose_primary(&input);
     if (node == 0) {
         explain_no_candidate(ha, &input);
-        if (ha->nobody_ms == 0) {
-            ha->nobody_ms = ha->now_ms;
-        }
+        nobody_can(ha);
         return;
     }
     if (unguarded != 0 && node != unguarded) {
@@ -524,6 +530,7 @@ static void choose(struct ha *ha, bool fenced)
             reason, sizeof reason, "PostgreSQL of \"%.40s\" runs writable without a guard: stop it",
             ha_name(ha, unguarded));
         say_no_grant(ha, reason);
+        nobody_can(ha); /* It may have stopped, and its node be out of the membership. */
         return;
     }
     describe_choice(ha, reason, sizeof reason, node);

@@ -265,6 +265,23 @@ static void test_when_the_primarys_node_is_gone_nobody_is_granted_before_the_wai
     assert_true(lab_node(lab, lab_primary(lab))->lease_from_ms >= old_deadline_ms);
 }
 
+/* Else its node, if it has lost its Raft store meanwhile, could never come and say that it ended.
+ */
+static void test_the_membership_may_change_while_a_server_without_a_guard_is_waited_for(
+    void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 1)->pg.facts.writable_start = false;
+    lab_node(lab, 1)->pg.facts.start_epoch = 0;
+    lab_run(lab, 2 * LAB_STEP_MS); /* It says so, and has no time for more. */
+    lab_power_off(lab, 1);
+    lab_run(lab, 5 * TTL_MS);
+    assert_int_equal(lab_cluster(lab)->phase, CLUSTER_REVOKED);
+    assert_int_equal(lab_count(lab, COMMAND_GRANT), 1);
+    assert_true(lab_node(lab, lab->leader)->ha->nobody_ms != 0);
+}
+
 static void test_an_old_primary_that_comes_back_follows_the_new_one(void **state)
 {
     (void)state;
@@ -938,6 +955,7 @@ int main(void)
         TEST(test_a_daemon_whose_clock_was_set_back_is_heard_when_its_last_start_is_silent),
         TEST(test_data_of_another_cluster_is_left_alone),
         TEST(test_when_the_primarys_node_is_gone_nobody_is_granted_before_the_wait),
+        TEST(test_the_membership_may_change_while_a_server_without_a_guard_is_waited_for),
         TEST(test_an_old_primary_that_comes_back_follows_the_new_one),
         TEST(test_a_standby_that_tells_an_old_timeline_is_not_taken_for_diverged),
         TEST(test_an_old_primary_that_hangs_is_not_waited_for_by_who_has_all_of_it),
