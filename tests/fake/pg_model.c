@@ -28,6 +28,12 @@ static uint64_t span(struct pg_model *model, uint32_t most_ms)
     return prng_between(&model->prng, most_ms / 4 + 1, most_ms + 1);
 }
 
+/* By a defect that lasts, or by chance. */
+static bool goes_wrong(struct pg_model *model, enum pg_model_defect defect, uint32_t percent)
+{
+    return model->now_ms < model->defect_ms[defect] || prng_chance(&model->prng, percent);
+}
+
 /* --- WAL --- */
 
 static void wal_add(struct pg_model_wal *wal, struct pg_model_record record)
@@ -399,7 +405,9 @@ static void stop_server(struct pg_model *model, enum guard_stop_mode mode)
     if (mode == GUARD_STOP_FAST) {
         if (model->server != PG_MODEL_SHUTTING) {
             model->checkpoint_written = model->server != PG_MODEL_WRITABLE;
-            model->server_due_ms = model->now_ms + span(model, model->weather->stop_ms);
+            model->server_due_ms = time_max(
+                model->now_ms + span(model, model->weather->stop_ms),
+                model->defect_ms[PG_MODEL_NO_STOP]);
             model->will_fail = model->server == PG_MODEL_STARTING;
             model->server = PG_MODEL_SHUTTING;
             model->sessions = false;
@@ -725,7 +733,7 @@ static bool begin_start(struct pg_model *model, bool writable)
     model->server = PG_MODEL_STARTING;
     model->writable_start = writable;
     model->received_any = false;
-    model->will_fail = prng_chance(&model->prng, model->weather->fail_start);
+    model->will_fail = goes_wrong(model, PG_MODEL_NO_START, model->weather->fail_start);
     model->replayed = model->was_recovery ? model->replayed : model->checkpoint;
     model->server_due_ms = model->now_ms + span(model, model->weather->start_ms);
     if (writable) {
@@ -874,7 +882,7 @@ static void step_promote(struct pg_model *model)
         if (arm(model)) {
             model->server = PG_MODEL_PROMOTING;
             model->writable_start = true;
-            model->will_fail = prng_chance(&model->prng, model->weather->fail_promote);
+            model->will_fail = goes_wrong(model, PG_MODEL_NO_PROMOTE, model->weather->fail_promote);
             model->server_due_ms = model->now_ms + span(model, model->weather->promote_ms);
             next_step(model, 5);
         }
@@ -1183,6 +1191,10 @@ static void look(struct pg_model *model)
 {
     struct pg_facts *facts = &model->facts;
 
+    if (model->guard_paused_ms != 0) {
+        model->look_ms = model->now_ms + FILES_MS; /* The server is its child: it is asked first. */
+        return;
+    }
     model->look_ms = 0;
     facts->guard_ok = true;
     set_record(model);
@@ -1424,6 +1436,11 @@ void pg_model_stick_sql(struct pg_model *model, uint64_t until_ms)
 void pg_model_stick_replay(struct pg_model *model, uint64_t until_ms)
 {
     model->replay_stuck_ms = until_ms;
+}
+
+void pg_model_spoil(struct pg_model *model, enum pg_model_defect defect, uint64_t until_ms)
+{
+    model->defect_ms[defect] = until_ms;
 }
 
 void pg_model_pause_guard(struct pg_model *model, uint64_t until_ms)

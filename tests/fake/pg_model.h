@@ -62,6 +62,14 @@ struct pg_model_weather {
     uint32_t kill_margin_ms;
 };
 
+/* What does not work for a while, each time it is tried. */
+enum pg_model_defect {
+    PG_MODEL_NO_START,   /* A file that is damaged, say. */
+    PG_MODEL_NO_STOP,    /* A fast stop does not get through. */
+    PG_MODEL_NO_PROMOTE, /* The server dies of it. */
+    PG_MODEL_DEFECTS,
+};
+
 struct pg_model;
 
 /* What the model needs of the world around it. */
@@ -111,9 +119,10 @@ struct pg_model {
     bool stop_hangs;
     bool checkpoint_written; /* SHUTTING. */
     uint64_t replay_ms;
-    uint64_t replay_stuck_ms; /* Until. */
-    uint64_t sql_stuck_ms;    /* Until. */
-    bool received_any;        /* A receiver brought something since this start. */
+    uint64_t replay_stuck_ms;             /* Until. */
+    uint64_t sql_stuck_ms;                /* Until. */
+    uint64_t defect_ms[PG_MODEL_DEFECTS]; /* Until. */
+    bool received_any;                    /* A receiver brought something since this start. */
 
     /* Receiver. */
     bool receiver;
@@ -204,6 +213,7 @@ void pg_model_crash_server(struct pg_model *model, uint64_t now_ms); /* All proc
 void pg_model_kill_postmaster(struct pg_model *model, uint64_t now_ms);
 void pg_model_stick_sql(struct pg_model *model, uint64_t until_ms);
 void pg_model_stick_replay(struct pg_model *model, uint64_t until_ms);
+void pg_model_spoil(struct pg_model *model, enum pg_model_defect defect, uint64_t until_ms);
 /* The guard is stopped, as by SIGSTOP; 0: it goes on. */
 void pg_model_pause_guard(struct pg_model *model, uint64_t until_ms);
 void pg_model_kill_guard(struct pg_model *model, uint64_t now_ms);

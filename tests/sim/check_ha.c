@@ -218,6 +218,19 @@ static void note_own_answer(struct sim_node *node, const struct ha_message *mess
     }
 }
 
+/* Decided or not: it was proposed under a lease of that epoch, so those before it had ended. */
+static bool log_has_serving(const struct sim_node *node, uint64_t epoch)
+{
+    const struct ha *ha = node->ha;
+
+    for (uint32_t i = 0; i < ha->tail_count; i++) {
+        if (ha->tail[i].kind == COMMAND_SERVING && ha->tail[i].epoch == epoch) {
+            return true;
+        }
+    }
+    return ha->cluster.last.epoch == epoch && ha->cluster.last.served;
+}
+
 /* What a voter gave must have ended before it gives to another: in true time, and whatever the
  * voter itself remembers. */
 static void check_answer(struct sim_node *node, const struct ha_message *message)
@@ -227,8 +240,7 @@ static void check_answer(struct sim_node *node, const struct ha_message *message
     const struct sim_round *round = &to->rounds[message->round.number % SIM_ROUNDS];
     const struct cluster_grant *last = &ha_cluster(node->ha)->last;
     const uint64_t epoch = message->round.epoch;
-    const bool exempt = last->epoch == epoch ? last->fenced || last->served : true;
-
+    const bool exempt = last->epoch != epoch || last->fenced || log_has_serving(node, epoch);
     const uint64_t log_epoch = node_log_epoch(node);
 
     CHECK(
@@ -383,11 +395,9 @@ void check_start(struct sim_node *node, const struct pg_action *action)
     CHECK(
         node, ha_lease_runs(node->ha, clock_ms(node)),
         "makes PostgreSQL writable without a running lease");
-    for (uint32_t i = 0; i < node->ha->tail_count; i++) {
-        CHECK(
-            node, node->ha->tail[i].kind != COMMAND_SERVING,
-            "makes PostgreSQL writable although SERVING is in its log");
-    }
+    CHECK(
+        node, !log_has_serving(node, action->epoch),
+        "makes PostgreSQL writable although SERVING is in its log");
 }
 
 void check_armed(struct sim_node *node, uint64_t epoch)

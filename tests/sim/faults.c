@@ -9,7 +9,8 @@
 #include "base/time.h"
 #include "tests/sim/world.h"
 
-#define REMOVAL_US (21 * SECOND) /* The patience of who asked for one. */
+#define REMOVAL_US   (21 * SECOND) /* The patience of who asked for one. */
+#define WALL_STEP_MS UINT64_C(3600000)
 
 const char *fault_name(enum sim_fault fault)
 {
@@ -30,17 +31,22 @@ const char *fault_name(enum sim_fault fault)
         [SIM_FAULT_DISK_FAILS] = "disk fails",
         [SIM_FAULT_WIPE_STORE] = "wipe store",
         [SIM_FAULT_ROLL_BACK_STORE] = "roll back store",
+        [SIM_FAULT_ROT] = "store rots",
         [SIM_FAULT_ALL_DISKS_STUCK] = "all disks stuck",
         [SIM_FAULT_PG_CRASH] = "PostgreSQL crashes",
         [SIM_FAULT_PG_POSTMASTER] = "postmaster killed",
         [SIM_FAULT_PG_SQL_STUCK] = "SQL stuck",
         [SIM_FAULT_PG_REPLAY_STUCK] = "replay stuck",
+        [SIM_FAULT_PG_NO_START] = "PostgreSQL does not start",
+        [SIM_FAULT_PG_NO_STOP] = "PostgreSQL does not stop",
+        [SIM_FAULT_PG_NO_PROMOTE] = "PostgreSQL cannot be promoted",
         [SIM_FAULT_PG_WIPE] = "data directory wiped",
         [SIM_FAULT_PG_SWAP] = "grantee's data directory swapped",
         [SIM_FAULT_PG_STRANGE] = "another cluster's data directory",
         [SIM_FAULT_GUARD_PAUSE] = "guard stopped",
         [SIM_FAULT_GUARD_KILL] = "guard killed",
         [SIM_FAULT_DRIFT] = "drift",
+        [SIM_FAULT_WALL_CLOCK] = "wall clock set",
         [SIM_FAULT_SWITCHOVER] = "switchover",
         [SIM_FAULT_FAILOVER] = "failover",
         [SIM_FAULT_RESTART] = "restart",
@@ -224,18 +230,64 @@ static void wipe_store(struct sim_node *node)
     }
 }
 
+/* All the others will hear what is said to them, and remember what they have heard. */
+static bool is_quiet(const struct world *world)
+{
+    bool quiet = world->swarm.loss == 0 && world->now_us >= world->storm_us &&
+                 (world->flap.next_us == 0 || world->flap.next_us == TIME_NEVER);
+
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        const struct sim_node *node = &world->nodes[i];
+
+        quiet = quiet && sim_is_awake(node) && !node->ended && !node->disk_fails &&
+                node->disk_stuck_us == 0;
+        for (uint32_t j = 0; j < world->node_count; j++) {
+            quiet = quiet && !world->blocked[i][j] && world->now_us >= world->stalled_us[i][j];
+        }
+    }
+    return quiet;
+}
+
+/* A machine that is restored as a whole brings its old mark along. Only its peers can tell, and
+ * whoever restores one has to let it reach them: no fault comes between. */
+static bool is_restoring(struct world *world)
+{
+    const struct sim_node *node = world->restoring;
+
+    if (node != NULL && node->up &&
+        (raft_position_checked(node->raft) ||
+         raft_incarnation(node->raft) != node->old_disk.hard.incarnation)) {
+        world->restoring = NULL;
+    }
+    return world->restoring != NULL;
+}
+
 static void roll_back_store(struct sim_node *node)
 {
+    const bool whole = is_quiet(node->world) && prng_chance(&node->world->prng, 50);
+
     if (may_damage(node) && node->old_disk.hard.cluster_id == node->disk.hard.cluster_id &&
         node->old_disk.hard.incarnation == node->disk.hard.incarnation) {
         trace(
-            node->world, node, "its store is rolled back to index %llu",
+            node->world, node, "its %s is rolled back to index %llu", whole ? "machine" : "store",
             (unsigned long long)disk_last(&node->old_disk));
         node->damaged = true;
         node_stop(node, span(node->world));
         disk_copy(&node->disk, &node->old_disk);
+        if (whole) {
+            node->mark = node->old_mark;
+            node->world->restoring = node;
+        }
+    }
+}
+
+static void rot_store(struct sim_node *node)
+{
+    if (may_damage(node)) {
+        trace(node->world, node, "its store rots");
+        node->damaged = node->disk.rotten = true;
         if (prng_chance(&node->world->prng, 50)) {
-            node->mark = node->old_mark; /* A snapshot of the whole machine. */
+            node_stop(node, span(node->world)); /* Else it runs on until something else ends it. */
         }
     }
 }
@@ -257,6 +309,16 @@ static void all_disks_stuck(struct world *world)
 }
 
 /* --- PostgreSQL --- */
+
+static void spoil(struct sim_node *node, enum pg_model_defect defect)
+{
+    const uint64_t now_ms = clock_ms(node);
+
+    pg_model_spoil(&node->pg, defect, now_ms + span(node->world) / 1000);
+    if (defect == PG_MODEL_NO_START && prng_chance(&node->world->prng, 50)) {
+        pg_model_crash_server(&node->pg, now_ms);
+    }
+}
 
 static bool another_serves(const struct sim_node *node)
 {
@@ -492,6 +554,9 @@ static void inject(struct world *world, enum sim_fault fault)
     case SIM_FAULT_ROLL_BACK_STORE:
         roll_back_store(node);
         return;
+    case SIM_FAULT_ROT:
+        rot_store(node);
+        return;
     case SIM_FAULT_ALL_DISKS_STUCK:
         all_disks_stuck(world);
         return;
@@ -510,6 +575,21 @@ static void inject(struct world *world, enum sim_fault fault)
         return;
     case SIM_FAULT_PG_REPLAY_STUCK:
         pg_model_stick_replay(&node->pg, now_ms + span(world) / 1000);
+        return;
+    case SIM_FAULT_PG_NO_START:
+        if (runs) {
+            spoil(node, PG_MODEL_NO_START);
+        }
+        return;
+    case SIM_FAULT_PG_NO_STOP:
+        if (runs) {
+            spoil(node, PG_MODEL_NO_STOP);
+        }
+        return;
+    case SIM_FAULT_PG_NO_PROMOTE:
+        if (runs) {
+            spoil(node, PG_MODEL_NO_PROMOTE);
+        }
         return;
     case SIM_FAULT_PG_WIPE:
         wipe_standby(pick(world), false);
@@ -534,6 +614,10 @@ static void inject(struct world *world, enum sim_fault fault)
         clock_set_drift(
             node, prng_chance(&world->prng, 50) ? (int32_t)world->swarm.drift_ppm
                                                 : -(int32_t)world->swarm.drift_ppm);
+        return;
+    case SIM_FAULT_WALL_CLOCK:
+        node->wall_ms =
+            SIM_WALL_MS + prng_between(&world->prng, 0, 2 * WALL_STEP_MS) - WALL_STEP_MS;
         return;
     case SIM_FAULT_SWITCHOVER:
         ask_for_primary(world, CLUSTER_REQUEST_SWITCHOVER);
@@ -592,8 +676,9 @@ static void see_repaired(struct world *world)
     for (uint32_t i = 0; i < world->node_count; i++) {
         struct sim_node *node = &world->nodes[i];
 
-        if (node->damaged && sim_is_awake(node) && !node->ended && raft_is_voter(node->raft) &&
-            raft_position_checked(node->raft) && raft_applied_index(node->raft) > 0) {
+        if (node->damaged && !node->disk.rotten && sim_is_awake(node) && !node->ended &&
+            raft_is_voter(node->raft) && raft_position_checked(node->raft) &&
+            raft_applied_index(node->raft) > 0) {
             node->damaged = false;
         }
     }
@@ -604,6 +689,10 @@ void faults_tick(struct world *world)
     net_heal(world);
     if (world->flap.next_us != 0 && world->now_us >= world->flap.next_us) {
         flap(world);
+    }
+    if (is_restoring(world)) {
+        world->next_fault_us = time_max(world->next_fault_us, world->now_us + SECOND / 20);
+        return;
     }
     if (world->swap_wanted) {
         swap_grantee(world);
@@ -652,6 +741,9 @@ static void make_well(struct sim_node *node)
     pg_model_stick_sql(&node->pg, 0);
     pg_model_stick_replay(&node->pg, 0);
     pg_model_pause_guard(&node->pg, 0);
+    for (int i = 0; i < PG_MODEL_DEFECTS; i++) {
+        pg_model_spoil(&node->pg, (enum pg_model_defect)i, 0);
+    }
 }
 
 void faults_end(struct world *world)

@@ -17,7 +17,6 @@
 #include "tests/sim/world.h"
 
 #define STEPS_MAX  32
-#define WALL_MS    UINT64_C(1700000000000)
 #define RESTART_US (100 * 1000) /* A daemon that starts itself over. */
 #define DATA_RETRY 32
 
@@ -483,7 +482,7 @@ static void carry_out(struct sim_node *node)
 static void step(struct sim_node *node, struct ha_event event)
 {
     event.now_ms = clock_ms(node);
-    event.wall_ms = WALL_MS + event.now_ms;
+    event.wall_ms = node->wall_ms + event.now_ms;
     ha_step(node->ha, &event, &node->update);
     carry_out(node);
 }
@@ -708,6 +707,7 @@ void node_init(struct sim_node *node)
     ASSERT(node->raft_memory != NULL && node->ha_memory != NULL && node->held != NULL);
     node->id = raft_id(node->address);
     node->store.ops = &disk_store_ops;
+    node->wall_ms = SIM_WALL_MS;
     node->powered = true;
     disk_init(&node->disk, prng_next(&node->world->prng) | 1);
     disk_init(&node->old_disk, node->disk.hard.incarnation);
@@ -732,6 +732,10 @@ void node_start(struct sim_node *node)
     if (node->start_over) {
         empty_store(node);
         node->start_over = false;
+    }
+    if (node->disk.rotten) {
+        trace(node->world, node, "its store is damaged: emptied");
+        empty_store(node);
     }
     fill_raft_settings(node, &raft_settings);
     fill_ha_settings(node, &ha_settings);

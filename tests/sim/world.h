@@ -27,6 +27,7 @@
 #define SIM_ROUNDS      128
 #define SIM_STATES_MAX  12 /* Of one state machine. */
 #define SECOND          UINT64_C(1000000)
+#define SIM_WALL_MS     UINT64_C(1700000000000)
 
 /* The dynamic configuration, in place of JSON. */
 #define SIM_CONFIG_READ  "ttl_ms=%llu lag_bytes=%llu start_ms=%llu failsafe=%u rewind=%u"
@@ -51,17 +52,22 @@ enum sim_fault {
     SIM_FAULT_DISK_FAILS,
     SIM_FAULT_WIPE_STORE,
     SIM_FAULT_ROLL_BACK_STORE,
+    SIM_FAULT_ROT,             /* Of a store; its next start finds it. */
     SIM_FAULT_ALL_DISKS_STUCK, /* And the leader's daemon killed, if it is not the primary's. */
     SIM_FAULT_PG_CRASH,
     SIM_FAULT_PG_POSTMASTER,
     SIM_FAULT_PG_SQL_STUCK,
     SIM_FAULT_PG_REPLAY_STUCK,
+    SIM_FAULT_PG_NO_START,
+    SIM_FAULT_PG_NO_STOP,
+    SIM_FAULT_PG_NO_PROMOTE,
     SIM_FAULT_PG_WIPE,
     SIM_FAULT_PG_SWAP,    /* A grantee's data directory, before it has used its grant. */
     SIM_FAULT_PG_STRANGE, /* Another cluster's data directory. */
     SIM_FAULT_GUARD_PAUSE,
     SIM_FAULT_GUARD_KILL,
     SIM_FAULT_DRIFT,
+    SIM_FAULT_WALL_CLOCK, /* Somebody sets it. */
     SIM_FAULT_SWITCHOVER,
     SIM_FAULT_FAILOVER,
     SIM_FAULT_RESTART,
@@ -118,6 +124,7 @@ struct sim_write {
 };
 
 struct sim_disk {
+    bool rotten; /* A checksum does not fit any more. */
     struct raft_hard hard;
     struct raft_snapshot snapshot;
     uint64_t first_index;
@@ -164,6 +171,7 @@ struct sim_node {
     char address[32];
     bool witness;
     struct sim_clock clock;
+    uint64_t wall_ms; /* What the clock on the wall is ahead of its own. */
 
     /* Machine. */
     bool powered;
@@ -261,7 +269,8 @@ struct world {
     uint64_t link_bad_us[SIM_NODES_MAX][SIM_NODES_MAX]; /* Was last not perfect at. */
     uint64_t stalled_us[SIM_NODES_MAX][SIM_NODES_MAX];  /* Nothing arrives before. */
     uint64_t storm_us;
-    bool swap_wanted; /* Of the next grantee's data directory. */
+    struct sim_node *restoring; /* From a copy of the whole machine; NULL: none. */
+    bool swap_wanted;           /* Of the next grantee's data directory. */
     uint32_t packet_count;
     uint32_t packet_space;
     struct sim_packet *packets; /* A heap. */
