@@ -212,6 +212,16 @@ bool conn_send(struct conn *conn, enum frame_channel channel, const uint8_t *byt
     return is_open(conn);
 }
 
+bool conn_is_behind(const struct conn *conn)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    uv_os_fd_t fd = -1;
+
+    return is_open(conn) && uv_fileno((const uv_handle_t *)&conn->tcp, &fd) == 0 &&
+           getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_unacked > 0;
+}
+
 /* -------------------------------------------------------------------- receiving */
 
 /* The host of "host:port" or "[host]:port"; empty if there is none. */

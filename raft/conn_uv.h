@@ -95,6 +95,9 @@ void conn_start(struct conn *conn);
 MUST_CHECK bool conn_send(
     struct conn *conn, enum frame_channel channel, const uint8_t *bytes, uint32_t size);
 
+/* Has something that was sent not been acknowledged yet? */
+bool conn_is_behind(const struct conn *conn);
+
 /* To be called some times a second: closes what is overdue. */
 void conn_check(struct conn *conn, uint64_t now_ms);
 

@@ -81,10 +81,12 @@ static void on_conn_up(void *owner, struct conn *conn)
 
 static void on_conn_frame(void *owner, struct conn *conn, const struct frame *frame)
 {
-    /* Peers answer on a connection of their own; a newer one may have other ideas. */
-    (void)owner;
+    struct link *link = owner;
+
     (void)conn;
-    (void)frame;
+    if (link->state == LINK_UP) {
+        link->events->frame(link->owner, link, frame);
+    }
 }
 
 static void on_conn_closed(void *owner, struct conn *conn, const struct err *why)
@@ -264,6 +266,11 @@ void link_hurry(struct link *link)
 bool link_send(struct link *link, enum frame_channel channel, const uint8_t *bytes, uint32_t size)
 {
     return link->state == LINK_UP && conn_send(&link->conn, channel, bytes, size);
+}
+
+bool link_is_behind(const struct link *link)
+{
+    return link->state != LINK_UP || conn_is_behind(&link->conn);
 }
 
 void link_check(struct link *link, uint64_t now_ms)

@@ -26,8 +26,9 @@ struct link;
 
 struct link_events {
     void (*up)(void *owner, struct link *link);
-    void (*down)(void *owner, struct link *link, const struct err *why);   /* It was up. */
-    void (*missed)(void *owner, struct link *link, const struct err *why); /* It was not. */
+    void (*frame)(void *owner, struct link *link, const struct frame *frame); /* As conn's. */
+    void (*down)(void *owner, struct link *link, const struct err *why);      /* It was up. */
+    void (*missed)(void *owner, struct link *link, const struct err *why);    /* It was not. */
     void (*closed)(void *owner, struct link *link);
 };
 
@@ -73,6 +74,9 @@ void link_hurry(struct link *link);
 /* As conn_send(). */
 MUST_CHECK bool link_send(
     struct link *link, enum frame_channel channel, const uint8_t *bytes, uint32_t size);
+
+/* It is not up, or what was sent before is still on its way. */
+bool link_is_behind(const struct link *link);
 
 void link_check(struct link *link, uint64_t now_ms);
 void link_close(struct link *link);

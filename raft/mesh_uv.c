@@ -152,11 +152,8 @@ static void on_accepted_up(void *owner, struct conn *conn)
     call_back(accepted->mesh, conn->peer_id);
 }
 
-static void on_accepted_frame(void *owner, struct conn *conn, const struct frame *frame)
+static void deliver(struct mesh *mesh, const struct conn *conn, const struct frame *frame)
 {
-    struct accepted *accepted = owner;
-    struct mesh *mesh = accepted->mesh;
-
     mesh->stats.received_count++;
     if (frame->cluster_id != mesh->self.cluster_id && frame->cluster_id != 0 &&
         mesh->self.cluster_id != 0) {
@@ -168,6 +165,13 @@ static void on_accepted_frame(void *owner, struct conn *conn, const struct frame
     mesh->events->received(
         mesh->owner, frame->sender_id, (enum frame_channel)frame->channel, frame->payload,
         frame->size_bytes);
+}
+
+static void on_accepted_frame(void *owner, struct conn *conn, const struct frame *frame)
+{
+    struct accepted *accepted = owner;
+
+    deliver(accepted->mesh, conn, frame);
 }
 
 static void warn_refused(struct accepted *accepted, const struct err *why)
@@ -274,8 +278,14 @@ static void on_link_closed(void *owner, struct link *link)
     finish_if_last(owner);
 }
 
+static void on_link_frame(void *owner, struct link *link, const struct frame *frame)
+{
+    deliver(owner, &link->conn, frame);
+}
+
 static const struct link_events link_events = {
     .up = on_link_up,
+    .frame = on_link_frame,
     .down = on_link_down,
     .missed = on_link_missed,
     .closed = on_link_closed,
@@ -338,6 +348,36 @@ void mesh_set_peers(struct mesh *mesh, const char *const addresses[], uint32_t c
     }
 }
 
+/* On the connection that the peer has opened to us. */
+static bool send_back(
+    struct mesh *mesh, uint64_t to_id, enum frame_channel channel, const uint8_t *bytes,
+    uint32_t size)
+{
+    bool sent = false;
+
+    for (uint32_t i = 0; i < mesh->accepted_count; i++) {
+        struct conn *conn = &mesh->accepted[i]->conn;
+
+        sent |= conn->state == CONN_UP && conn->peer_id == to_id &&
+                conn_send(conn, channel, bytes, size);
+    }
+    return sent;
+}
+
+/*
+ * TCP sends nothing new behind what a bad network has swallowed a few times in a row, for seconds.
+ * That two connections are held up at once is rare.
+ */
+static bool send_both_ways(
+    struct mesh *mesh, struct link *link, enum frame_channel channel, const uint8_t *bytes,
+    uint32_t size)
+{
+    const bool urgent = channel == FRAME_CHANNEL_HA && link_is_behind(link);
+    const bool sent = link_send(link, channel, bytes, size);
+
+    return (urgent && send_back(mesh, link->id, channel, bytes, size)) || sent;
+}
+
 bool mesh_send(
     struct mesh *mesh, uint64_t to_id, enum frame_channel channel, const uint8_t *bytes,
     uint32_t size)
@@ -345,7 +385,7 @@ bool mesh_send(
     struct link *link = find_link(mesh, to_id);
 
     ASSERT(channel != FRAME_CHANNEL_GREETING);
-    if (link == NULL || !link_send(link, channel, bytes, size)) {
+    if (link == NULL || !send_both_ways(mesh, link, channel, bytes, size)) {
         mesh->stats.dropped_count++;
         return false;
     }

@@ -3,7 +3,9 @@
  *
  * To each peer there is one connection of ours, on which we send, and one of its own, on
  * which we receive. A frame is delivered once or not at all, in order as long as a
- * connection lasts; Raft and the lease are built for that. Whoever knows the password
+ * connection lasts; Raft is built for that. What is of channel HA has to be there in
+ * time: while our connection is held up it goes over the peer's as well, so it may come
+ * twice and out of order, and the lease is built for that. Whoever knows the password
  * or has a certificate may send, member or not, under any cluster id: whom to listen to
  * is decided above.
  */
@@ -73,7 +75,8 @@ void mesh_set_peers(struct mesh *mesh, const char *const addresses[], uint32_t c
 
 /*
  * True if the frame was queued: `channel` is not GREETING, `size` at most
- * FRAME_PAYLOAD_MAX. The bytes are copied. Nothing is queued for a peer that is down.
+ * FRAME_PAYLOAD_MAX. The bytes are copied. Nothing is queued for a peer that is down; what
+ * is of channel HA still goes over its own connection to us.
  */
 MUST_CHECK bool mesh_send(
     struct mesh *mesh, uint64_t to_id, enum frame_channel channel, const uint8_t *bytes,

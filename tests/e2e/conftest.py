@@ -13,11 +13,15 @@ def pytest_sessionstart():
 
 @pytest.fixture(scope="module")
 def whole_lab(request):
-    """Three nodes under real daemons. A module may set DCS and OUTSIDERS, see Lab."""
+    """Three nodes under real daemons. A module may set DCS, OUTSIDERS and VOLUMES, see Lab."""
     if not (BUILD / "pgbaton").exists():
         pytest.fail(f"{BUILD / 'pgbaton'} is not built", pytrace=False)
-    dcs = getattr(request.module, "DCS", None)
-    with Lab(dcs=dcs, outsiders=getattr(request.module, "OUTSIDERS", ())) as lab:
+    options = {
+        name: getattr(request.module, name.upper())
+        for name in ("dcs", "outsiders", "volumes")
+        if hasattr(request.module, name.upper())
+    }
+    with Lab(**options) as lab:
         lab.start()
         yield lab
 

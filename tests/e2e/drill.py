@@ -5,7 +5,6 @@ happens in between depends on the machine too, so that a seed does not repeat a 
 """
 
 import contextlib
-import itertools
 import os
 import random
 import signal
@@ -13,7 +12,7 @@ import time
 
 import pytest
 
-from lab import TAIL_SECONDS, now
+from lab import now
 
 SEED = int(os.environ.get("SEED", "1"))
 ROUNDS = int(os.environ.get("ROUNDS", "20"))
@@ -104,34 +103,9 @@ def wake_up(lab):
 # --- What must hold. ---
 
 
-def reigns(writes):
-    """The writes, by time of their answer, cut where another host answers."""
-    ordered = sorted((w for w in writes if w.outcome == "ok"), key=lambda w: w.answered)
-    return [list(reign) for _, reign in itertools.groupby(ordered, key=lambda w: w.host)]
-
-
 def must_go_on(lab, faults, victims):
     """A fault of one standby is nothing to the primary, which still has a majority."""
     return len(faults) == 1 and faults[0] is not switch_over and lab.primary() not in victims
-
-
-def assert_one_writer_at_a_time(lab, probes, grants_before):
-    """There is another host only after another grant; two that serve at once would alternate."""
-    found = reigns([w for probe in probes for w in probe.writes()])
-    grants = lab.state(lab.primary())["epoch"]["number"] - grants_before
-    hosts = [reign[0].host for reign in found]
-    assert len(found) - 1 <= grants, f"{hosts} under {grants} new grants"
-
-
-def assert_only_tails_lost(lab, probe, fault):
-    """What is lost is the end of a reign that a fault ended. Returns how many rows."""
-    lost = {w.row for w in lab.lost(probe)}
-    for reign in reigns(probe.writes()):
-        gone = [w.row in lost for w in reign]
-        assert gone == sorted(gone), f"lost from the middle of a reign: {sorted(lost)[:20]}"
-        early = [w for w in reign if w.row in lost and w.answered < fault - TAIL_SECONDS]
-        assert not early, f"lost, from before the fault: {early[:5]}"
-    return len(lost)
 
 
 def play(lab, rng, faults):
@@ -142,7 +116,7 @@ def play(lab, rng, faults):
     primary = lab.primary()
     postmaster = lab.nodes[primary].postmaster()
     undisturbed = must_go_on(lab, faults, victims)
-    grants = lab.state(primary)["epoch"]["number"]
+    epoch = lab.epoch()
     with contextlib.ExitStack() as stack:
         probes = [stack.enter_context(lab.probe())]
         for name in lab.nodes:
@@ -157,9 +131,9 @@ def play(lab, rng, faults):
         lab.recover()
         healed = now()
         lab.wait_for(lambda: probes[0].wrote_since(healed), 20, "writes after the fault")
-    assert_one_writer_at_a_time(lab, probes, grants)
+    lab.assert_one_writer_at_a_time(probes, epoch)
     written = [probe for probe in probes if probe.acknowledged()]
-    lost = sum(assert_only_tails_lost(lab, probe, fault) for probe in written)
+    lost = sum(lab.assert_only_tails_lost(probe, fault) for probe in written)
     assert not undisturbed or lab.nodes[primary].postmaster() == postmaster, "restarted"
     assert not undisturbed or lab.primary() == primary, "replaced without need"
     assert lost == 0 or not set(faults) <= set(HARMLESS), f"{lost} rows lost"

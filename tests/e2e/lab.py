@@ -14,7 +14,9 @@ import base64
 import collections
 import contextlib
 import csv
+import errno
 import http.client
+import itertools
 import json
 import os
 import pathlib
@@ -58,6 +60,9 @@ SHORT_PAUSE = 10.0
 
 POLL_SECONDS = 0.02
 
+# On a machine that other jobs have, a probe reads an answer so much later than it was given.
+NOTICED_LATE = 0.5
+
 # A row this old has reached a standby that streams, however busy the machine is.
 TAIL_SECONDS = 1.0
 
@@ -93,6 +98,28 @@ def tail(path, lines=40):
     return ""
 
 
+@contextlib.contextmanager
+def full(folder):
+    """Nothing more fits on the folder's volume until the end of the block."""
+    filler = folder / "filler"
+    try:
+        with open(filler, "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(1 << 16))
+            except OSError as error:
+                assert error.errno == errno.ENOSPC
+        yield
+    finally:
+        filler.unlink()
+
+
+def reigns(probes):
+    """What was acknowledged, by time, cut where another host answers."""
+    writes = sorted((w for probe in probes for w in probe.acknowledged()), key=lambda w: w.answered)
+    return [list(reign) for _, reign in itertools.groupby(writes, key=lambda w: w.host)]
+
+
 def living(pid_file):
     """The pid in the first line of a file, None if there is no such process."""
     with contextlib.suppress(FileNotFoundError, IndexError, ValueError):
@@ -117,7 +144,6 @@ class Node:
         self.home.mkdir(parents=True)
         self.raft = self.dir / "raft"
         self.raft.mkdir()
-        own_by_postgres(self.home)
 
     def is_running(self):
         return self.daemon is not None and self.daemon.poll() is None
@@ -247,8 +273,10 @@ class Lab:
     """Nodes n1, n2, ... and a client on one network.
 
     `dcs` is merged into bootstrap.dcs. `daemon` is the command that is given a settings file.
+    `volumes` are folders of each node ("raft", "postgres") that get a volume of their own, and
+    its size in MiB.
     `outsiders` are nodes that know the others and are not known to them, nor to this class until
-    admit(): what is said of "all nodes" does not mean them.
+    admit() or from dismiss() on: what is said of "all nodes" does not mean them.
     """
 
     current = None  # The one that is open, for the report of a test that failed.
@@ -259,8 +287,10 @@ class Lab:
         dcs=None,
         outsiders=(),
         daemon=(str(BUILD / "pgbaton"),),
+        volumes=None,
     ):
         self.daemon = daemon
+        self.volumes = volumes or {}
         self.net = net.Net([*names, *outsiders])
         self.dir = pathlib.Path(net.make_dir())
         self.nodes = self._make_nodes(names)
@@ -273,7 +303,12 @@ class Lab:
             node.settings_file.write_text(yaml.safe_dump(settings, sort_keys=False))
 
     def _make_nodes(self, names):
-        return {name: Node(name, self.net.addresses[name], self.dir) for name in names}
+        nodes = {name: Node(name, self.net.addresses[name], self.dir) for name in names}
+        for node in nodes.values():
+            for folder, mebibytes in self.volumes.items():
+                net.mount_memory(node.dir / folder, mebibytes)
+            own_by_postgres(node.home)
+        return nodes
 
     def __enter__(self):
         Lab.current = self
@@ -289,7 +324,7 @@ class Lab:
             if node.daemon is not None:
                 node.daemon.wait()
         if "PGBATON_KEEP" not in os.environ:
-            shutil.rmtree(self.dir)
+            net.remove_dir(self.dir)
 
     def logs(self):
         """(name, last lines) of every log, for the report of a test that failed."""
@@ -321,6 +356,10 @@ class Lab:
     def admit(self, name):
         """From now on the outsider is one of the nodes."""
         self.nodes[name] = self.outsiders.pop(name)
+
+    def dismiss(self, name):
+        """From now on the node is an outsider."""
+        self.outsiders[name] = self.nodes.pop(name)
 
     def signal_daemon(self, name, number):
         self.nodes[name].daemon.send_signal(number)
@@ -412,6 +451,9 @@ class Lab:
         primary = self.primary()
         state = primary and self.state(primary)
         return {m["name"] for m in state["members"] if m["voter"]} if state else set()
+
+    def epoch(self):
+        return self.state(self.wait_for_primary())["epoch"]["number"]
 
     def wait_until_replicated(self):
         """Until the standbys have on their disks what the primary has written up to now."""
@@ -569,6 +611,25 @@ class Lab:
         assert lost == tail, f"lost from the middle: {[w for w in lost if w not in tail][:5]}"
         return len(lost)
 
+    def assert_one_writer_at_a_time(self, probes, epoch_before):
+        """There is another host only after another grant; two that serve at once would alternate."""
+        hosts = [reign[0].host for reign in reigns(probes)]
+        grants = self.epoch() - epoch_before
+        assert len(hosts) - 1 <= grants, f"{hosts} under {grants} new grants"
+
+    def assert_only_tails_lost(self, probe, fault):
+        """What is lost is the end of a reign that a fault, not earlier than `fault`, ended.
+
+        Returns how many rows.
+        """
+        lost = {w.row for w in self.lost(probe)}
+        for reign in reigns([probe]):
+            gone = [w.row in lost for w in reign]
+            assert gone == sorted(gone), f"lost from the middle of a reign: {sorted(lost)[:20]}"
+            early = [w for w in reign if w.row in lost and w.answered < fault - TAIL_SECONDS]
+            assert not early, f"lost, from before the fault: {early[:5]}"
+        return len(lost)
+
     def assert_no_overlap(self, inside, probe, old):
         """`old`, seen by `inside`, acknowledged its last write before another node its first."""
         host = self.nodes[old].address
@@ -576,6 +637,21 @@ class Lab:
         first = next(w for w in probe.acknowledged() if w.host != host)
         # The answer of the first write, not its sending: until then nothing is promised.
         assert last < first.answered, f"two writers for {last - first.answered:.3f} s"
+
+    @contextlib.contextmanager
+    def undisturbed(self):
+        """Whatever happens in the block costs the primary nothing, and no row."""
+        primary = self.primary()
+        epoch = self.epoch()
+        postmaster = self.nodes[primary].postmaster()
+        with self.probe() as probe:
+            yield primary
+            done = now()
+            self.wait_for(lambda: probe.wrote_since(done), 10, "writes all the time")
+        assert (self.primary(), self.epoch()) == (primary, epoch)
+        assert self.nodes[primary].postmaster() == postmaster
+        assert probe.longest_gap() < NO_PAUSE
+        self.assert_nothing_lost(probe)
 
     @contextlib.contextmanager
     def pgbench(self, clients=4):

@@ -107,6 +107,20 @@ def make_dir():
     return path
 
 
+def mount_memory(path, mebibytes):
+    """A volume of that size, in memory, in place of the folder."""
+    run("mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode=755", "tmpfs", str(path))
+
+
+def remove_dir(path):
+    """Removes a folder of make_dir(), and the volumes in it."""
+    mounted = [line.split()[1] for line in open("/proc/self/mounts")]
+    for point in reversed(mounted):
+        if point.startswith(f"{path}/"):
+            run("umount", "--lazy", point)
+    shutil.rmtree(path)
+
+
 def sweep():
     """Removes the namespaces and folders of runs that are over."""
 
@@ -117,7 +131,7 @@ def sweep():
     for name in filter(is_stale, _names()):
         _remove(name)
     for name in filter(is_stale, os.listdir("/tmp")):
-        shutil.rmtree(os.path.join("/tmp", name))
+        remove_dir(os.path.join("/tmp", name))
 
 
 class Net:
@@ -195,6 +209,11 @@ class Net:
         iptables = ("ip", "netns", "exec", self.prefix + host, "iptables", "-w")
         run(*iptables, "-A", chain, *match, "-j", "DROP")
 
+    def lose(self, host, peer, share):
+        """So much of what a peer sends to the host does not arrive, at random."""
+        chance = ("-m", "statistic", "--mode", "random", "--probability", str(share))
+        self._drop(host, "INPUT", "-i", "eth0", "-s", self.addresses[peer], *chance)
+
     def cut_in(self, host, peer=None):
         """What others (or one peer) send to the host does not arrive; what it sends does."""
         source = ["-s", self.addresses[peer]] if peer else []
@@ -213,9 +232,11 @@ class Net:
         """Pulls the cable: unlike with cut(), the host itself can see it."""
         run("ip", "-n", self.prefix + host, "link", "set", "eth0", "down")
 
+    def link_up(self, host):
+        run("ip", "-n", self.prefix + host, "link", "set", "eth0", "up")
+
     def heal(self):
         """Undoes every cut."""
         for host in self.addresses:
-            name = self.prefix + host
-            run("ip", "netns", "exec", name, "iptables", "-w", "-F")
-            run("ip", "-n", name, "link", "set", "eth0", "up")
+            run("ip", "netns", "exec", self.prefix + host, "iptables", "-w", "-F")
+            self.link_up(host)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lab import NO_PAUSE, SHORT_PAUSE, TTL, now
+from lab import NO_PAUSE, NOTICED_LATE, SHORT_PAUSE, TTL, now
 
 
 def test_a_killed_postmaster_costs_a_moment_and_no_row(lab):
@@ -58,7 +58,7 @@ def cut_off(lab, cut):
         lab.wait_for(lambda: probe.wrote_since(moment + 2 * TTL), 20, "writes that go on")
     lab.assert_no_overlap(inside, probe, old)
     # The lease that ran when the cut came, and not a moment longer.
-    assert inside.acknowledged()[-1].answered < moment + TTL
+    assert inside.acknowledged()[-1].answered < moment + TTL + NOTICED_LATE
     for writer in (inside, probe):
         lab.assert_only_tail_lost(writer, old, fault)
     return moment, inside, probe

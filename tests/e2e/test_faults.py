@@ -9,7 +9,7 @@ import socket
 import psycopg2
 import pytest
 
-from lab import NO_PAUSE, POSTGRES_PORT, RAFT_PORT, REST_PORT, SHORT_PAUSE, TTL, now
+from lab import NOTICED_LATE, POSTGRES_PORT, RAFT_PORT, REST_PORT, SHORT_PAUSE, TTL, now
 
 CONNECTIONS = 40
 
@@ -20,21 +20,6 @@ OUTSIDERS = ("n4",)
 def writes_elsewhere(lab, probe, old):
     """Has another node than `old` acknowledged a write?"""
     return any(w.host != lab.nodes[old].address for w in probe.acknowledged())
-
-
-@contextlib.contextmanager
-def undisturbed(lab):
-    """Whatever happens in the block costs the primary nothing, and no row."""
-    primary = lab.primary()
-    postmaster = lab.nodes[primary].postmaster()
-    with lab.probe() as probe:
-        yield primary
-        done = now()
-        lab.wait_for(lambda: probe.wrote_since(done), 10, "writes all the time")
-    assert lab.primary() == primary
-    assert lab.nodes[primary].postmaster() == postmaster
-    assert probe.longest_gap() < NO_PAUSE
-    lab.assert_nothing_lost(probe)
 
 
 # --- The parts of a node. ---
@@ -52,7 +37,7 @@ def test_a_stopped_daemon_is_no_licence_to_write(lab):
         finally:
             lab.signal_daemon(old, signal.SIGCONT)
         lab.wait_until_healthy()
-    assert inside.acknowledged()[-1].answered < moment + TTL
+    assert inside.acknowledged()[-1].answered < moment + TTL + NOTICED_LATE
     lab.assert_no_overlap(inside, probe, old)
     assert lab.primary() != old
     for writer in (inside, probe):
@@ -77,7 +62,7 @@ def test_a_killed_guard_takes_postgresql_with_it_and_no_row(lab):
 def test_a_killed_guard_of_a_standby_is_nobody_elses_business(lab):
     standby = lab.replicas()[0]
     before = lab.nodes[standby].postmaster()
-    with undisturbed(lab):
+    with lab.undisturbed():
         os.kill(lab.nodes[standby].guard(), signal.SIGKILL)
         lab.wait_for(lambda: lab.nodes[standby].postmaster() not in (None, before), 20, "a restart")
         lab.wait_until_healthy()
@@ -102,7 +87,7 @@ def test_a_primary_that_cannot_start_gives_way(lab):
 
 
 def test_a_primary_without_a_free_connection_is_no_failed_one(lab):
-    with undisturbed(lab) as primary, contextlib.ExitStack() as stack:
+    with lab.undisturbed() as primary, contextlib.ExitStack() as stack:
         with pytest.raises(psycopg2.OperationalError, match="too many clients"):
             for _ in range(CONNECTIONS):
                 stack.enter_context(contextlib.closing(lab.connect(primary)))
@@ -122,7 +107,7 @@ def test_a_primary_that_only_clients_reach_stops_accepting_writes(lab):
         lab.wait_for_another_primary(old)
         moment = now()
         lab.wait_for(lambda: probe.wrote_since(moment), 20, "writes elsewhere")
-    assert stays.acknowledged()[-1].answered < fault + TTL
+    assert stays.acknowledged()[-1].answered < fault + TTL + NOTICED_LATE
     lab.assert_no_overlap(stays, probe, old)
     for writer in (stays, probe):
         lab.assert_only_tail_lost(writer, old, fault)
@@ -130,7 +115,7 @@ def test_a_primary_that_only_clients_reach_stops_accepting_writes(lab):
 
 def test_a_standby_that_is_cut_off_catches_up_when_it_is_back(lab):
     standby = lab.replicas()[0]
-    with undisturbed(lab) as primary:
+    with lab.undisturbed() as primary:
         lab.net.cut(standby)
         lab.wait_for(lambda: not lab.is_healthy(), 10, "the cut to be noticed")
         lab.sql(primary, "CREATE TABLE IF NOT EXISTS meanwhile AS SELECT generate_series(1, 1000)")
@@ -155,7 +140,7 @@ def test_the_loss_of_two_nodes_ends_writes_and_their_return_brings_them_back(lab
             lambda: lab.try_sql(primary, "SELECT pg_is_in_recovery()") in (None, [(True,)]),
             10, "no writable PostgreSQL",
         )
-        assert probe.acknowledged()[-1].answered < gone + TTL
+        assert probe.acknowledged()[-1].answered < gone + TTL + NOTICED_LATE
         lab.start(lost[0])
         back = now()
         lab.wait_for(lambda: probe.wrote_since(back), 30, "writes with two nodes of three")
@@ -229,7 +214,7 @@ def test_a_node_that_has_lost_its_memory_counts_only_once_it_has_learned_again(l
     lab.wait_for(lambda: lab.voters() == set(lab.nodes), 20, "three voters")
     # And now it does count.
     lab.kill_node(third)
-    with undisturbed(lab):
+    with lab.undisturbed():
         pass
 
 
@@ -253,7 +238,7 @@ def test_who_has_another_password_or_scope_is_not_let_in(lab, change):
     outsider = lab.outsiders["n4"]
     outsider.log.unlink(missing_ok=True)
     outsider.change_settings(change)
-    with undisturbed(lab) as primary:
+    with lab.undisturbed() as primary:
         lab.start("n4")
         lab.wait_for(lambda: "wrong" in outsider.log.read_text(), 20, "a word about why not")
         assert lab.voters() == set(lab.nodes)
@@ -275,7 +260,7 @@ def connections(lab, name, port, count, stack):
 def test_garbage_and_half_open_connections_between_nodes_do_no_harm(lab):
     tls_cut_short = b"\x16\x03\x01\xff\xff\x01"
     garbage = [b"GET / HTTP/1.1\r\n\r\n", b"\0" * 4096, tls_cut_short, os.urandom(9999)]
-    with undisturbed(lab), contextlib.ExitStack() as stack:
+    with lab.undisturbed(), contextlib.ExitStack() as stack:
         for name in lab.nodes:
             for i, s in enumerate(connections(lab, name, RAFT_PORT, 40, stack)):
                 with contextlib.suppress(OSError):
@@ -289,13 +274,13 @@ def test_garbage_and_half_open_connections_between_nodes_do_no_harm(lab):
 
 
 def test_a_thousand_idle_http_connections_do_not_hide_the_primary(lab):
-    with undisturbed(lab) as primary, contextlib.ExitStack() as stack:
+    with lab.undisturbed() as primary, contextlib.ExitStack() as stack:
         for s in connections(lab, primary, REST_PORT, 1000, stack):
             s.sendall(b"GET /primary")
         lab.wait_while(lambda: lab.status(primary, "/primary") == 200, TTL, "not the primary")
 
 
 def test_idle_connections_to_the_port_of_postgresql_are_no_fault(lab):
-    with undisturbed(lab) as primary, contextlib.ExitStack() as stack:
+    with lab.undisturbed() as primary, contextlib.ExitStack() as stack:
         list(connections(lab, primary, POSTGRES_PORT, 3 * CONNECTIONS, stack))
         lab.wait_while(lambda: lab.status(primary, "/primary") == 200, TTL, "not the primary")

@@ -394,7 +394,7 @@ static void test_a_node_that_comes_back_is_found_again(void **state)
         close_node(b);
         RUN_UNTIL(world, a->downs == round);
         assert_true(strlen(a->why.text) > 0);
-        assert_false(mesh_send(a->mesh, b->id, FRAME_CHANNEL_HA, (const uint8_t *)"x", 1));
+        assert_false(mesh_send(a->mesh, b->id, FRAME_CHANNEL_RAFT, (const uint8_t *)"x", 1));
         open_node(b, &secret);
         RUN_UNTIL(world, a->ups == round + 1);
         send_text(a, b, "again");
@@ -431,6 +431,24 @@ static void test_a_peer_that_comes_back_is_called_back_at_once(void **state)
     }
     /* Whoever waits for the next attempt never does it in less. */
     assert_true(least_ms < LINK_RETRY_MIN_MS);
+}
+
+static void test_what_is_urgent_goes_over_the_peers_own_connection_while_ours_is_down(void **state)
+{
+    struct world *world = *state;
+    struct node *a = &world->nodes[0];
+    struct node *b = &world->nodes[1];
+    struct mesh_settings elsewhere = secret;
+
+    elsewhere.bind_addr = world->nodes[2].address; /* Where `a` does not look for it. */
+    open_node(a, &secret);
+    open_node(b, &elsewhere);
+    connect_to(a, b);
+    connect_to(b, a);
+    RUN_UNTIL(world, b->ups == 1);
+    assert_int_equal(a->ups, 0);
+    assert_false(mesh_send(a->mesh, b->id, FRAME_CHANNEL_RAFT, (const uint8_t *)"x", 1));
+    assert_pair_talks(world);
 }
 
 static void test_a_peer_that_is_not_listed_any_more_is_left(void **state)
@@ -928,6 +946,7 @@ int main(void)
         MESH_TEST(test_a_full_queue_drops_the_newest),
         MESH_TEST(test_a_node_that_comes_back_is_found_again),
         MESH_TEST(test_a_peer_that_comes_back_is_called_back_at_once),
+        MESH_TEST(test_what_is_urgent_goes_over_the_peers_own_connection_while_ours_is_down),
         MESH_TEST(test_a_peer_that_is_not_listed_any_more_is_left),
         MESH_TEST(test_a_name_is_looked_up),
         MESH_TEST(test_a_peer_under_another_name_is_not_the_peer),
