@@ -1,6 +1,9 @@
 """Clusters of another shape than three nodes with PostgreSQL, and how they get it."""
 
-from lab import NO_PAUSE, SHORT_PAUSE, TTL, Lab, now
+import shutil
+import socket
+
+from lab import NO_PAUSE, RAFT_PORT, SHORT_PAUSE, TTL, Lab, now
 
 
 def test_a_third_node_is_added_to_two():
@@ -62,3 +65,63 @@ def test_a_witness_votes_and_has_no_postgresql():
         assert probe.longest_gap() < SHORT_PAUSE
         lab.assert_only_tail_lost(probe, old, fault)
         assert not witness.data.exists()
+
+
+def delete_member(lab, name):
+    status, text = lab.rest(lab.primary(), f"/members/{name}", "DELETE", timeout=10)
+    assert (status, text) == (200, "member removed")
+
+
+def test_a_third_node_is_removed_again_from_the_running_cluster():
+    with Lab() as lab:
+        lab.start()
+        lab.wait_until_healthy()
+        with lab.undisturbed() as primary:
+            gone = lab.replicas()[0]
+            lab.stop_daemon(gone)
+            delete_member(lab, gone)
+            lab.dismiss(gone)
+            lab.wait_until_healthy()
+            assert lab.voters() == set(lab.nodes)
+            slots = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = %s"
+            lab.wait_for(
+                lambda: lab.sql(primary, slots, gone) == [(0,)], 10, "no slot that keeps WAL for it"
+            )
+
+            # It does not come back by itself, and does no harm when it tries.
+            lab.start(gone)
+            lab.wait_while(lambda: lab.voters() == set(lab.nodes), 2 * TTL, "it came back")
+            lab.kill_node(gone)
+
+        # Two of two are needed now.
+        other = lab.replicas()[0]
+        lab.kill_node(other)
+        lab.wait_for(lambda: lab.primary() is None, 10, "the primary to give up")
+        lab.start(other)
+        lab.wait_until_healthy()
+
+        # With an empty store it is a new node.
+        shutil.rmtree(lab.outsiders[gone].raft)
+        lab.outsiders[gone].raft.mkdir()
+        lab.start(gone)
+        lab.admit(gone)
+        lab.wait_until_healthy()
+        lab.wait_for(lambda: lab.voters() == set(lab.nodes), 20, "three voters")
+
+
+def test_a_node_of_a_newer_version_is_refused_with_a_word_about_it():
+    newer = b"\xb7RM\x02" + bytes(36)  # raft/frame.h: magic, version
+    with Lab(names=("n1",)) as lab:
+        node = lab.nodes["n1"]
+        node.change_settings({"raft": {"password": None, "insecure": True}})
+        lab.start()
+        lab.wait_until_healthy()
+        with lab.undisturbed():
+            with lab.net.inside("client"):
+                peer = socket.create_connection((node.address, RAFT_PORT), timeout=5)
+            with peer:
+                peer.sendall(newer)
+                assert peer.recv(1) == b"", "it was not hung up on"
+            client = lab.net.addresses["client"]
+            words = f"refused a peer connection from {client}: another version of the protocol"
+            lab.wait_for(lambda: words in node.log.read_text(), 10, "a word about it")
