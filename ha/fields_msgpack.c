@@ -288,11 +288,16 @@ static bool read_value(const msgpack_object *value, const struct field *field, v
     UNREACHABLE();
 }
 
-static const struct field *find_field(const struct field_table *table, const msgpack_object *key)
+/* Our own maps have their keys in the order of the table: `next` is where the search begins. */
+static const struct field *find_field(
+    const struct field_table *table, const msgpack_object *key, size_t *next)
 {
     for (size_t i = 0; i < table->count; i++) {
-        if (is_key(key, table->fields[i].key)) {
-            return &table->fields[i];
+        const size_t at = (*next + i) % table->count;
+
+        if (is_key(key, table->fields[at].key)) {
+            *next = at + 1;
+            return &table->fields[at];
         }
     }
     return NULL;
@@ -301,12 +306,14 @@ static const struct field *find_field(const struct field_table *table, const msg
 enum status fields_read(
     const msgpack_object *map, const struct field_table *table, void *object, struct err *err)
 {
+    size_t next = 0;
+
     if (map->type != MSGPACK_OBJECT_MAP) {
         return ERR(err, INVALID, "the %s is not a map", table->what);
     }
     for (uint32_t i = 0; i < map->via.map.size; i++) {
         const msgpack_object_kv *pair = &map->via.map.ptr[i];
-        const struct field *field = find_field(table, &pair->key);
+        const struct field *field = find_field(table, &pair->key, &next);
 
         if (field != NULL && !read_value(&pair->val, field, object)) {
             return ERR(

@@ -258,7 +258,7 @@ static void copy_disks(struct world *world)
 
 /* --- Turns --- */
 
-static uint64_t find_due(const struct world *world, uint64_t end_us)
+static uint64_t find_due(struct world *world, uint64_t end_us)
 {
     uint64_t due_us = time_min(end_us, world->next_client_us);
 
@@ -266,7 +266,8 @@ static uint64_t find_due(const struct world *world, uint64_t end_us)
         due_us = time_min(due_us, world->packets[0].due_us);
     }
     for (uint32_t i = 0; i < world->node_count; i++) {
-        due_us = time_min(due_us, node_due_us(&world->nodes[i]));
+        world->nodes[i].due_us = node_due_us(&world->nodes[i]);
+        due_us = time_min(due_us, world->nodes[i].due_us);
     }
     return time_min(due_us, faults_wake_us(world));
 }
@@ -276,7 +277,7 @@ void world_run_one(struct world *world, uint64_t end_us)
     world->now_us = time_max(world->now_us, find_due(world, end_us));
     world->steps++;
     for (uint32_t i = 0; i < world->node_count; i++) {
-        if (node_due_us(&world->nodes[i]) <= world->now_us) {
+        if (world->nodes[i].due_us <= world->now_us) {
             run_node(&world->nodes[i]);
         }
     }

@@ -170,6 +170,7 @@ struct sim_node {
     char name[16];
     char address[32];
     bool witness;
+    uint64_t due_us; /* When something is to be done here. */
     struct sim_clock clock;
     uint64_t wall_ms; /* What the clock on the wall is ahead of its own. */
 
