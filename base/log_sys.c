@@ -1,366 +1,261 @@
 /*
- * base/log_sys.c - the sink of a running process.
- *
- * The format is taken apart once, when it is set; a record is then put together
- * in a buffer on the stack and leaves with one write(), so that lines of several
- * processes with one standard error do not mix. Rotation is that of Python's
- * RotatingFileHandler: pgbaton.log.1 is the newest old file.
- *
- * What can fail while a record is written cannot be logged. A record that the
- * file did not take goes to standard error; a rotation that failed is tried again
- * with the next record, which meanwhile goes to the file there is.
+ * Two buffers: lines are put into one while the thread writes the other, and they change places
+ * when it is done. The lock is held for as long as it takes to copy a line.
  */
 #include "base/log_sys.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "base/assert.h"
 #include "base/clock_sys.h"
-#include "base/name.h"
+#include "base/log_file_sys.h"
+#include "base/log_format.h"
 #include "base/text.h"
 
-#define DEFAULT_FORMAT "%(asctime)s %(levelname)s: %(message)s"
-#define DEFAULT_MODE   0644
-#define FORMAT_SIZE    512
-#define PARTS_MAX      32
-#define LINE_SIZE      6144 /* A message of log.c, and room for what stands around it. */
+#define DEFAULT_MODE      0644
+#define LINE_SIZE         6144 /* A message of log.c, and room for what stands around it. */
+#define BUFFER_BYTES      65536
+#define STACK_BYTES       65536
+#define CRITICAL_FLUSH_MS 500
 
-enum part_kind {
-    PART_LITERAL,
-    PART_ASCTIME,
-    PART_LEVELNAME,
-    PART_MESSAGE,
-    PART_NAME,
-    PART_PROCESS,
-};
-
-struct part {
-    enum part_kind kind;
-    int width;           /* As printf() takes it after '*': negative aligns left. */
-    const char *literal; /* Into log_state.format; NULL but for PART_LITERAL. */
+struct batch {
     size_t length;
+    char lines[BUFFER_BYTES];
 };
 
-struct log_state {
-    char format[FORMAT_SIZE];
-    struct part parts[PARTS_MAX];
-    size_t part_count;
-    char path[PATH_MAX];
-    int fd; /* -1: standard error. */
-    mode_t mode;
-    uint64_t size; /* bytes in the file now */
-    uint64_t size_max;
-    uint32_t file_num;
-};
+/* Behind the one sink of the process: log.c says why there is one. Guarded by the lock. */
+static struct {
+    struct log_format format;
+    struct batch batches[2];
+    struct batch *filling;
+    uint64_t lost; /* Lines for which there was no room in `filling`. */
+    struct log_file next_file;
+    bool has_next_file; /* To be used from the next batch on. */
+    bool has_writer;
+    bool is_writing;
+} queue = {.filling = &queue.batches[0]};
 
-/* Behind the one sink of the process (log.c says why there is one); guarded by the lock. */
-static struct log_state current = {.fd = -1};
-static pthread_mutex_t current_lock = PTHREAD_MUTEX_INITIALIZER;
-
-static enum status sys_err(struct err *err, const char *what, const char *path)
-{
-    return ERR(err, IO, "could not %s \"%s\": %s", what, path, strerror(errno));
-}
-
-static bool find_field(const char *name, size_t length, enum part_kind *kind)
-{
-    static const struct {
-        const char *name;
-        enum part_kind kind;
-    } fields[] = {
-        {"asctime",   PART_ASCTIME  },
-        {"levelname", PART_LEVELNAME},
-        {"message",   PART_MESSAGE  },
-        {"name",      PART_NAME     },
-        {"process",   PART_PROCESS  },
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-        if (strlen(fields[i].name) == length && memcmp(fields[i].name, name, length) == 0) {
-            *kind = fields[i].kind;
-            return true;
-        }
-    }
-    return false;
-}
-
-static int read_width(const char **at)
-{
-    const bool left = **at == '-';
-    int width = 0;
-
-    *at += left;
-    while (**at >= '0' && **at <= '9' && width < 100) {
-        width = width * 10 + (**at - '0');
-        (*at)++;
-    }
-    return left ? -width : width;
-}
-
-/* `at` points behind "%("; moves it behind the field. */
-static enum status parse_field(const char **at, struct part *part, struct err *err)
-{
-    const char *name = *at;
-    const char *end = strchr(name, ')');
-
-    *part = (struct part){0};
-    if (end == NULL || !find_field(name, (size_t)(end - name), &part->kind)) {
-        return ERR(
-            err, INVALID,
-            "log format: no field at \"%%(%s\"; there are asctime, levelname, message, name "
-            "and process",
-            name);
-    }
-    *at = end + 1;
-    part->width = read_width(at);
-    if (**at != 's' && !(**at == 'd' && part->kind == PART_PROCESS)) {
-        return ERR(err, INVALID, "log format: expected \"s\" at \"%s\"", *at);
-    }
-    (*at)++;
-    return STATUS_OK;
-}
-
-static void parse_literal(const char **at, struct part *part)
-{
-    const size_t length = strcspn(*at, "%");
-
-    *part = (struct part){.kind = PART_LITERAL, .literal = *at, .length = length};
-    *at += length;
-}
-
-static enum status parse_format(struct log_state *state, const char *format, struct err *err)
-{
-    const char *at = state->format;
-
-    if (!text_copy(state->format, sizeof state->format, format)) {
-        return ERR(err, INVALID, "log format: longer than %d bytes", FORMAT_SIZE - 1);
-    }
-    while (*at != '\0') {
-        struct part *part = &state->parts[state->part_count];
-
-        if (state->part_count == PARTS_MAX) {
-            return ERR(err, INVALID, "log format: more than %d parts", PARTS_MAX);
-        }
-        if (text_starts_with(at, "%(")) {
-            at += 2;
-            if (parse_field(&at, part, err) != STATUS_OK) {
-                return err->status;
-            }
-        } else if (text_starts_with(at, "%%")) {
-            *part = (struct part){.kind = PART_LITERAL, .literal = at, .length = 1};
-            at += 2;
-        } else if (*at == '%') {
-            return ERR(err, INVALID, "log format: expected \"%%(\" or \"%%%%\" at \"%s\"", at);
-        } else {
-            parse_literal(&at, part);
-        }
-        state->part_count++;
-    }
-    return STATUS_OK;
-}
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t wanted = PTHREAD_COND_INITIALIZER;  /* There is something to write. */
+static pthread_cond_t written = PTHREAD_COND_INITIALIZER; /* There is nothing left. */
 
 /* "2024-05-06 07:08:09,123", in local time. */
-static void add_time(struct text *text, int width)
+static void print_time(char *target, size_t size)
 {
     const uint64_t now_ms = clock_wall_ms();
     const time_t seconds = (time_t)(now_ms / 1000);
     struct tm parts;
     char date[32] = "?";
-    char stamp[64];
 
     if (localtime_r(&seconds, &parts) != NULL) {
         (void)strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S", &parts);
     }
-    (void)snprintf(stamp, sizeof stamp, "%s,%03u", date, (unsigned int)(now_ms % 1000));
-    text_addf(text, "%*s", width, stamp);
+    (void)snprintf(target, size, "%s,%03u", date, (unsigned int)(now_ms % 1000));
 }
 
-static void add_part(
-    struct text *text, const struct part *part, enum log_level level, const char *message)
+/* Into LINE_SIZE bytes, with its line feed; returns the length. */
+static size_t print_line(char *line, enum log_level level, const char *message)
 {
-    switch (part->kind) {
-    case PART_LITERAL:
-        text_add_bytes(text, part->literal, part->length);
-        return;
-    case PART_ASCTIME:
-        add_time(text, part->width);
-        return;
-    case PART_LEVELNAME:
-        text_addf(text, "%*s", part->width, log_level_name(level));
-        return;
-    case PART_MESSAGE:
-        text_addf(text, "%*s", part->width, message);
-        return;
-    case PART_NAME:
-        text_addf(text, "%*s", part->width, PRODUCT_NAME);
-        return;
-    case PART_PROCESS:
-        text_addf(text, "%*ld", part->width, (long)getpid());
-        return;
-    }
-}
-
-static bool write_all(int fd, const char *data, size_t size)
-{
-    while (size > 0) {
-        const ssize_t count = write(fd, data, size);
-
-        if (count == -1 && errno != EINTR) {
-            return false;
-        }
-        if (count > 0) {
-            data += count;
-            size -= (size_t)count;
-        }
-    }
-    return true;
-}
-
-static enum status open_file(struct log_state *state, struct err *err)
-{
-    const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC;
-    const int fd = open(state->path, flags, state->mode);
-    struct stat info;
-
-    if (fd == -1) {
-        return sys_err(err, "open", state->path);
-    }
-    /* The mode of open() is narrowed by the umask; what the user has set is meant. */
-    if (fstat(fd, &info) == -1 || fchmod(fd, state->mode) == -1) {
-        (void)sys_err(err, "set the mode of", state->path);
-        (void)close(fd);
-        return err->status;
-    }
-    state->fd = fd;
-    state->size = (uint64_t)info.st_size;
-    return STATUS_OK;
-}
-
-/* "<path>" for 0, else "<path>.<number>". False if that is too long for a path. */
-static bool numbered_path(const struct log_state *state, uint32_t number, struct text *path)
-{
-    text_add(path, state->path);
-    if (number > 0) {
-        text_addf(path, ".%" PRIu32, number);
-    }
-    return !text_overflowed(path);
-}
-
-static void rename_numbered(const struct log_state *state, uint32_t from, uint32_t to)
-{
-    char from_data[PATH_MAX];
-    char to_data[PATH_MAX];
-    struct text from_path;
-    struct text to_path;
-
-    text_init(&from_path, from_data, sizeof from_data);
-    text_init(&to_path, to_data, sizeof to_data);
-    if (numbered_path(state, from, &from_path) && numbered_path(state, to, &to_path)) {
-        /* In the first rounds most of them do not exist yet. */
-        (void)rename(from_data, to_data);
-    }
-}
-
-static void rotate(struct log_state *state)
-{
-    const int old_fd = state->fd;
-    struct err err;
-
-    for (uint32_t number = state->file_num; number > 0; number--) {
-        rename_numbered(state, number - 1, number);
-    }
-    if (open_file(state, &err) == STATUS_OK) {
-        (void)close(old_fd);
-    }
-}
-
-static void write_line(struct log_state *state, const char *line, size_t length)
-{
-    const bool rotates = state->size_max > 0 && state->file_num > 0;
-
-    if (state->fd == -1) {
-        (void)write_all(STDERR_FILENO, line, length);
-        return;
-    }
-    if (rotates && state->size > 0 && state->size + length > state->size_max) {
-        rotate(state);
-    }
-    if (write_all(state->fd, line, length)) {
-        state->size += length;
-    } else {
-        (void)write_all(STDERR_FILENO, line, length);
-    }
-}
-
-static void log_to_current(enum log_level level, const char *message)
-{
-    char line[LINE_SIZE];
+    char time[64];
+    const struct log_record record = {
+        .time = time,
+        .level = log_level_name(level),
+        .process = (long)getpid(),
+        .message = message,
+    };
     struct text text;
 
+    print_time(time, sizeof time);
     /* One byte is kept back, so that a line that was cut ends in a line feed as well. */
-    text_init(&text, line, sizeof line - 1);
-    (void)pthread_mutex_lock(&current_lock);
-    for (size_t i = 0; i < current.part_count; i++) {
-        add_part(&text, &current.parts[i], level, message);
-    }
+    text_init(&text, line, LINE_SIZE - 1);
+    log_format_add(&queue.format, &record, &text);
     line[text.length] = '\n';
-    write_line(&current, line, text.length + 1);
-    (void)pthread_mutex_unlock(&current_lock);
+    return text.length + 1;
 }
 
-/* The literals point into the state that is copied: they have to move with it. */
-static void install(const struct log_state *next)
+static void log_to_queue(enum log_level level, const char *message)
 {
-    int old_fd;
+    char line[LINE_SIZE];
+    struct batch *batch;
+    size_t length;
 
-    (void)pthread_mutex_lock(&current_lock);
-    old_fd = current.fd;
-    current = *next;
-    for (size_t i = 0; i < current.part_count; i++) {
-        if (current.parts[i].kind == PART_LITERAL) {
-            current.parts[i].literal = current.format + (next->parts[i].literal - next->format);
+    (void)pthread_mutex_lock(&lock);
+    length = print_line(line, level, message);
+    batch = queue.filling;
+    if (sizeof batch->lines - batch->length >= length) {
+        memcpy(batch->lines + batch->length, line, length);
+        batch->length += length;
+    } else {
+        queue.lost++;
+    }
+    (void)pthread_cond_signal(&wanted);
+    (void)pthread_mutex_unlock(&lock);
+    if (level == LOG_CRITICAL) {
+        (void)log_sys_flush(CRITICAL_FLUSH_MS);
+    }
+}
+
+/* Line by line: between two of them the file may be rotated. */
+static void write_lines(struct log_file *file, const char *lines, size_t length)
+{
+    while (length > 0) {
+        const char *end = memchr(lines, '\n', length);
+        size_t count;
+
+        ASSERT(end != NULL);
+        count = (size_t)(end - lines) + 1;
+        log_file_write(file, lines, count);
+        lines += count;
+        length -= count;
+    }
+}
+
+/* Called with the lock held, which is let go for the time of writing. */
+static void write_batch(struct log_file *file)
+{
+    struct batch *batch = queue.filling;
+    char lost_line[LINE_SIZE];
+    size_t lost_length = 0;
+
+    if (queue.lost > 0) {
+        char message[64];
+
+        (void)snprintf(
+            message, sizeof message, "%" PRIu64 " lines of the log were lost here", queue.lost);
+        lost_length = print_line(lost_line, LOG_WARNING, message);
+        queue.lost = 0;
+    }
+    queue.filling = batch == &queue.batches[0] ? &queue.batches[1] : &queue.batches[0];
+    queue.is_writing = true;
+    (void)pthread_mutex_unlock(&lock);
+    write_lines(file, batch->lines, batch->length);
+    write_lines(file, lost_line, lost_length);
+    (void)pthread_mutex_lock(&lock);
+    batch->length = 0;
+    queue.is_writing = false;
+}
+
+static bool is_idle(void)
+{
+    return queue.filling->length == 0 && !queue.has_next_file && !queue.is_writing;
+}
+
+static void *run_writer(void *unused)
+{
+    struct log_file file = {.fd = -1};
+
+    (void)unused;
+    (void)pthread_mutex_lock(&lock);
+    for (;;) {
+        while (is_idle()) {
+            (void)pthread_cond_broadcast(&written);
+            (void)pthread_cond_wait(&wanted, &lock);
         }
+        if (queue.has_next_file) {
+            log_file_close(&file);
+            file = queue.next_file;
+            queue.has_next_file = false;
+        }
+        write_batch(&file);
     }
-    (void)pthread_mutex_unlock(&current_lock);
-    if (old_fd != -1) {
-        (void)close(old_fd);
+    return NULL;
+}
+
+/* Signals are for the other threads; the loop of a daemon handles them. */
+static enum status start_writer(struct err *err)
+{
+    pthread_attr_t attributes;
+    sigset_t all;
+    sigset_t before;
+    pthread_t thread;
+    int rc;
+
+    (void)sigfillset(&all);
+    rc = pthread_attr_init(&attributes);
+    ASSERT(rc == 0);
+    rc = pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    ASSERT(rc == 0);
+    rc = pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    ASSERT(rc == 0);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = pthread_create(&thread, &attributes, run_writer, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    (void)pthread_attr_destroy(&attributes);
+    return rc == 0 ? STATUS_OK
+                   : ERR(err, IO, "could not start the thread of the log: %s", strerror(rc));
+}
+
+/* What was logged before still has the old format, and may find itself in the new file. */
+static enum status install(
+    const struct log_format *format, const struct log_file *file, struct err *err)
+{
+    enum status status = STATUS_OK;
+
+    (void)pthread_mutex_lock(&lock);
+    if (!queue.has_writer) {
+        status = start_writer(err);
+        queue.has_writer = status == STATUS_OK;
     }
+    if (status == STATUS_OK) {
+        queue.format = *format;
+        if (queue.has_next_file) {
+            log_file_close(&queue.next_file); /* Never used: the log does not move. */
+        }
+        queue.next_file = *file;
+        queue.has_next_file = true;
+        (void)pthread_cond_signal(&wanted);
+    }
+    (void)pthread_mutex_unlock(&lock);
+    return status;
 }
 
 enum status log_sys_open(const struct log_settings *settings, struct err *err)
 {
-    struct log_state next = {
-        .fd = -1,
+    struct log_format format;
+    struct log_file file = {
         .mode = settings->mode != 0 ? (mode_t)settings->mode : DEFAULT_MODE,
-        .size_max = settings->file_size,
-        .file_num = settings->file_num,
+        .size_max_bytes = settings->file_size,
+        .rotated_max = settings->file_num,
     };
-    const char *format = settings->format != NULL ? settings->format : DEFAULT_FORMAT;
-    struct text path;
+    const char *text = settings->format != NULL ? settings->format : LOG_FORMAT_DEFAULT;
 
-    if (parse_format(&next, format, err) != STATUS_OK) {
+    if (log_format_parse(&format, text, err) != STATUS_OK ||
+        log_file_open(&file, settings->dir, err) != STATUS_OK) {
         return err->status;
     }
-    if (settings->dir != NULL) {
-        text_init(&path, next.path, sizeof next.path);
-        text_addf(&path, "%s/%s.log", settings->dir, PRODUCT_NAME);
-        if (text_overflowed(&path)) {
-            return ERR(err, INVALID, "log directory \"%s\": path too long", settings->dir);
-        }
-        if (open_file(&next, err) != STATUS_OK) {
-            return err->status;
-        }
+    if (install(&format, &file, err) != STATUS_OK) {
+        log_file_close(&file);
+        return err->status;
     }
-    install(&next);
     log_set_level(settings->level);
-    log_set_sink(log_to_current);
+    log_set_sink(log_to_queue);
     return STATUS_OK;
+}
+
+bool log_sys_flush(uint64_t wait_ms)
+{
+    struct timespec deadline;
+    bool idle;
+    int rc = 0;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &deadline);
+    deadline.tv_sec += (time_t)(wait_ms / 1000);
+    deadline.tv_nsec += (long)(wait_ms % 1000) * 1000000;
+    if (deadline.tv_nsec >= 1000000000) {
+        deadline.tv_nsec -= 1000000000;
+        deadline.tv_sec++;
+    }
+    (void)pthread_mutex_lock(&lock);
+    while (queue.has_writer && !is_idle() && rc == 0) {
+        rc = pthread_cond_clockwait(&written, &lock, CLOCK_MONOTONIC, &deadline);
+    }
+    idle = is_idle();
+    (void)pthread_mutex_unlock(&lock);
+    return idle;
 }

@@ -1,10 +1,16 @@
 /*
- * base/log_sys.h - where log lines go: standard error or a rotated file, in the
- * format users know (`%(asctime)s %(levelname)s: %(message)s`).
+ * base/log_sys.h - where log lines go: standard error or a rotated file, written by a thread of
+ * its own.
+ *
+ * Who logs never waits: lines are handed over in memory, and if nobody takes them from there -
+ * a reader that sleeps, a disk that hangs - the newest are dropped, and counted in the log as
+ * soon as it moves again. Only a CRITICAL line is waited for, and not for long, for the process
+ * is about to end.
  */
 #ifndef PGBATON_BASE_LOG_SYS_H
 #define PGBATON_BASE_LOG_SYS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/log.h"
@@ -21,5 +27,8 @@ struct log_settings {
 
 /* Sets the process's sink. May be called again on reload. Copies what it needs. */
 MUST_CHECK enum status log_sys_open(const struct log_settings *settings, struct err *err);
+
+/* Waits until what was logged is written. False if that took longer than `wait_ms`. */
+bool log_sys_flush(uint64_t wait_ms);
 
 #endif

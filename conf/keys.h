@@ -69,7 +69,7 @@
     X("log.static_fields", "LOG_STATIC_FIELDS", MAP, ignored_node, "", NULL, "{app: pgbaton}",     \
       IGNORED, "Fields of JSON lines.")                                                            \
     X("log.max_queue_size", "LOG_MAX_QUEUE_SIZE", COUNT, ignored, "0..", NULL, "1000", IGNORED,    \
-      "Lines are written at once.")                                                                \
+      "The queue is 64 KiB of lines.")                                                             \
     X("log.dir", "LOG_DIR", TEXT, log.dir, "", NULL, "/var/log/pgbaton", RELOAD,                   \
       "Write to a file in this directory, not to standard error.")                                 \
     X("log.mode", "LOG_MODE", MODE, log.mode, "0..0777", "0644", NULL, RELOAD,                     \

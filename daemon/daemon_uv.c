@@ -26,6 +26,9 @@
 
 #define SLOW_TURN_MS 50
 
+/* So long the last lines of the log are waited for. */
+#define LAST_LINES_MS 1000
+
 /* So long nothing was done with PostgreSQL: what was done before is over. */
 #define CALM_MS 10000
 
@@ -396,10 +399,12 @@ int daemon_main(const char *conf_path, char *const argv[])
             log_critical("%s", err.text);
             return 1;
         }
+        (void)log_sys_flush(LAST_LINES_MS);
         (void)execv("/proc/self/exe", argv);
         log_critical("could not start over: %s", strerror(errno));
         return 1;
     }
     log_info("stopped");
+    (void)log_sys_flush(LAST_LINES_MS);
     return exit_status;
 }

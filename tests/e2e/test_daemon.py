@@ -1,5 +1,7 @@
 """The daemon comes and goes; PostgreSQL does not notice."""
 
+import contextlib
+import os
 import signal
 
 from lab import NO_PAUSE, SHORT_PAUSE, TTL, now
@@ -83,6 +85,49 @@ def test_a_reload_of_the_settings_changes_nothing(lab):
         lab.signal_daemon(name, signal.SIGHUP)
 
     assert_untouched(lab, lab.primary(), reload)
+
+
+def has_open(pid, path):
+    descriptors = f"/proc/{pid}/fd"
+    return any(os.path.realpath(f"{descriptors}/{fd}") == str(path) for fd in os.listdir(descriptors))
+
+
+@contextlib.contextmanager
+def full_pipe(path):
+    """A named pipe that takes nothing more, until the end of the block, where it breaks."""
+    os.mkfifo(path)
+    pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(pipe, b"#")
+        yield
+    finally:
+        path.unlink()
+        os.close(pipe)
+
+
+def test_a_log_that_nobody_reads_changes_nothing(lab):
+    name = lab.primary()
+    node = lab.nodes[name]
+    before = node.settings_file.read_text()
+    folder = node.dir / "unread"
+    folder.mkdir()
+    pipe = folder / "pgbaton.log"
+
+    def get_stuck(lab, name):
+        node.change_settings({"log": {"dir": str(folder)}})
+        lab.signal_daemon(name, signal.SIGHUP)
+        lab.wait_for(lambda: has_open(node.daemon.pid, pipe), 10, "the pipe is the log")
+        node.change_settings({"log": {"file_num": 7}})  # It logs that.
+        lab.signal_daemon(name, signal.SIGHUP)
+
+    with full_pipe(pipe):
+        assert_untouched(lab, name, get_stuck)
+    # What waited goes to standard error now, and the daemon is asked to go on there.
+    lab.wait_for(lambda: "setting log.file_num" in node.log.read_text(), 10, "the line it waited with")
+    node.settings_file.write_text(before)
+    lab.signal_daemon(name, signal.SIGHUP)
 
 
 def test_a_daemon_that_is_told_to_end_hands_over_first(lab):

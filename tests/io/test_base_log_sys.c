@@ -4,13 +4,18 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock_sys.h"
 #include "base/file_sys.h"
 #include "base/text.h"
 #include "tests/lib/test.h"
+
+#define DEADLINE_MS 10000
 
 struct world {
     char dir[TEST_PATH_SIZE];
@@ -38,6 +43,12 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* Lines are written behind the back of who logs them. */
+static void flush(void)
+{
+    assert_true(log_sys_flush(DEADLINE_MS));
+}
+
 static void open_log(struct world *world, const char *format)
 {
     const struct log_settings settings = {
@@ -53,6 +64,7 @@ static void assert_content(struct world *world, const char *path, const char *wa
 {
     char data[8192];
 
+    flush();
     test_ok(file_read(path, data, sizeof data, NULL, &world->err), &world->err);
     assert_string_equal(data, want);
 }
@@ -65,6 +77,7 @@ static void test_the_default_format_is_time_level_message(void **state)
 
     open_log(world, NULL);
     log_info("no action");
+    flush();
     test_ok(file_read(world->log, data, sizeof data, NULL, &world->err), &world->err);
     assert_int_equal(strlen(data), strlen(shape));
     for (size_t i = 0; shape[i] != '\0'; i++) {
@@ -74,96 +87,6 @@ static void test_the_default_format_is_time_level_message(void **state)
             assert_int_equal(data[i], shape[i]);
         }
     }
-}
-
-static void test_every_field_and_width_is_known(void **state)
-{
-    struct world *world = *state;
-    static const struct {
-        const char *format;
-        const char *want;
-    } cases[] = {
-        {"%(message)s",                   "stop\n"            },
-        {"%(levelname)s %(message)s",     "ERROR stop\n"      },
-        {"%(levelname)-8s|%(message)6s|", "ERROR   |  stop|\n"},
-        {"%(name)s: %(message)s",         "pgbaton: stop\n"   },
-        {"100%% %(message)s",             "100% stop\n"       },
-        {"no field",                      "no field\n"        },
-        {"",                              "\n"                },
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        open_log(world, cases[i].format);
-        log_error("stop");
-        assert_content(world, world->log, cases[i].want);
-        test_ok(file_remove(world->log, &world->err), &world->err);
-    }
-}
-
-static void test_the_process_is_a_number(void **state)
-{
-    struct world *world = *state;
-    char want[64];
-
-    (void)snprintf(want, sizeof want, "%ld %ld\n", (long)getpid(), (long)getpid());
-    open_log(world, "%(process)d %(process)s");
-    log_error("x");
-    assert_content(world, world->log, want);
-}
-
-static void test_formats_that_are_not_understood_are_refused(void **state)
-{
-    struct world *world = *state;
-    static const struct {
-        const char *format;
-        const char *want;
-    } cases[] = {
-        {"%(colour)s",      "no field at \"%(colour)s\""},
-        {"%(message",       "no field at \"%(message\"" },
-        {"%()s",            "no field at \"%()s\""      },
-        {"%(message)",      "expected \"s\" at \"\""    },
-        {"%(message)d",     "expected \"s\" at \"d\""   },
-        {"%(message)9999s", "expected \"s\" at \"9s\""  },
-        {"50% of it",       "at \"% of it\""            },
-        {"%",               "at \"%\""                  },
-        {"%s",              "at \"%s\""                 },
-    };
-
-    open_log(world, "%(message)s");
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        const struct log_settings settings = {.format = cases[i].format, .dir = world->dir};
-
-        assert_int_equal(log_sys_open(&settings, &world->err), STATUS_INVALID);
-        assert_non_null(strstr(world->err.text, cases[i].want));
-    }
-    log_info("the old one stays");
-    assert_content(world, world->log, "the old one stays\n");
-}
-
-static void test_formats_of_too_many_parts_are_refused(void **state)
-{
-    struct world *world = *state;
-    char format[128];
-    const struct log_settings settings = {.format = format, .dir = world->dir};
-
-    memset(format, '%', sizeof format);
-    format[64] = '\0'; /* Each two of them are one part. */
-    test_ok(log_sys_open(&settings, &world->err), &world->err);
-    format[64] = '%';
-    format[66] = '\0';
-    assert_int_equal(log_sys_open(&settings, &world->err), STATUS_INVALID);
-    assert_non_null(strstr(world->err.text, "more than 32 parts"));
-}
-
-static void test_long_formats_are_refused(void **state)
-{
-    struct world *world = *state;
-    char format[600];
-    const struct log_settings settings = {.format = format, .dir = world->dir};
-
-    memset(format, 'f', sizeof format);
-    format[sizeof format - 1] = '\0';
-    assert_int_equal(log_sys_open(&settings, &world->err), STATUS_INVALID);
 }
 
 static void test_a_directory_that_cannot_be_used_is_refused(void **state)
@@ -272,6 +195,7 @@ static void test_a_line_longer_than_the_file_gets_one_of_its_own(void **state)
 
     test_ok(log_sys_open(&settings, &world->err), &world->err);
     log_error("longer than four");
+    flush();
     test_path(path, world->dir, "pgbaton.log.1");
     assert_false(file_exists(path));
     log_error("and again");
@@ -317,6 +241,7 @@ static void test_the_longest_line_still_ends_in_a_line_feed(void **state)
     longer[sizeof longer - 1] = '\0';
     open_log(world, "%(message)s%(message)s");
     log_error("%s", longer);
+    flush();
     test_ok(file_read(world->log, data, sizeof data, &length, &world->err), &world->err);
     assert_int_equal(data[length - 1], '\n');
     assert_int_equal(strchr(data, '\n') - data, length - 1);
@@ -331,6 +256,7 @@ static void capture_error(const char *path, const char *message)
     assert_true(saved != -1 && file != -1);
     assert_int_equal(dup2(file, STDERR_FILENO), STDERR_FILENO);
     log_error("%s", message);
+    flush();
     assert_int_equal(dup2(saved, STDERR_FILENO), STDERR_FILENO);
     (void)close(saved);
     (void)close(file);
@@ -401,6 +327,7 @@ static void test_threads_do_not_tear_each_others_lines(void **state)
     for (size_t i = 0; i < THREADS; i++) {
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     }
+    flush();
     for (uint32_t number = 0; number <= 40; number++) {
         char name[64];
         char path[TEST_PATH_SIZE];
@@ -420,17 +347,142 @@ static void test_threads_do_not_tear_each_others_lines(void **state)
     assert_int_equal(found, THREADS * RECORDS);
 }
 
+/* A settings file that is refused leaves the log as it was. */
+static void test_a_wrong_format_is_refused_and_the_old_one_stays(void **state)
+{
+    struct world *world = *state;
+    const struct log_settings settings = {.format = "%(colour)s", .dir = world->dir};
+
+    open_log(world, "%(message)s");
+    assert_int_equal(log_sys_open(&settings, &world->err), STATUS_INVALID);
+    log_info("the old one stays");
+    assert_content(world, world->log, "the old one stays\n");
+}
+
+/* --- A log that takes nothing: standard error is a pipe that is full, and nobody reads it. --- */
+
+struct stuck {
+    int saved; /* What standard error was. */
+    int reader;
+    size_t filled;
+};
+
+static void get_stuck(struct stuck *stuck, struct world *world)
+{
+    static const struct log_settings settings = {.format = "%(message)s"};
+    int ends[2];
+    ssize_t count;
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
+    while ((count = write(ends[1], "#", 1)) == 1) {
+        stuck->filled++;
+    }
+    assert_int_equal(fcntl(ends[1], F_SETFL, 0), 0);
+    stuck->reader = ends[0];
+    stuck->saved = dup(STDERR_FILENO);
+    assert_int_not_equal(stuck->saved, -1);
+    test_ok(log_sys_open(&settings, &world->err), &world->err);
+    flush();
+    assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+    (void)close(ends[1]);
+}
+
+/* Reads what the log has to say until the line that ends it; into `data`, without the filling. */
+static void get_free(struct stuck *stuck, const char *last_line, char *data, size_t size)
+{
+    size_t length = 0;
+
+    while (stuck->filled > 0 || strstr(data, last_line) == NULL) {
+        char byte;
+
+        assert_int_equal(read(stuck->reader, &byte, 1), 1);
+        if (stuck->filled > 0) {
+            stuck->filled--;
+        } else {
+            assert_true(length + 1 < size);
+            data[length++] = byte;
+            data[length] = '\0';
+        }
+    }
+    flush();
+    assert_int_equal(dup2(stuck->saved, STDERR_FILENO), STDERR_FILENO);
+    (void)close(stuck->saved);
+    (void)close(stuck->reader);
+}
+
+static void *log_one_line(void *unused)
+{
+    (void)unused;
+    log_info("the first of them");
+    return NULL;
+}
+
+static void test_who_logs_does_not_wait_for_a_log_that_is_stuck(void **state)
+{
+    struct world *world = *state;
+    struct stuck stuck = {0};
+    struct timespec deadline;
+    char data[256] = "";
+    pthread_t thread;
+
+    get_stuck(&stuck, world);
+    assert_int_equal(clock_gettime(CLOCK_REALTIME, &deadline), 0);
+    deadline.tv_sec += DEADLINE_MS / 1000;
+    assert_int_equal(pthread_create(&thread, NULL, log_one_line, NULL), 0);
+    assert_int_equal(pthread_timedjoin_np(thread, NULL, &deadline), 0);
+    assert_false(log_sys_flush(1));
+    get_free(&stuck, "them\n", data, sizeof data);
+    assert_string_equal(data, "the first of them\n");
+}
+
+static void test_a_critical_line_is_waited_for_but_not_for_long(void **state)
+{
+    struct world *world = *state;
+    struct stuck stuck = {0};
+    char data[256] = "";
+    uint64_t begun_ms;
+
+    get_stuck(&stuck, world);
+    begun_ms = clock_boot_ms();
+    log_critical("that was it");
+    assert_true(clock_boot_ms() - begun_ms < DEADLINE_MS);
+    get_free(&stuck, "it\n", data, sizeof data);
+    log_critical("written before the process can end");
+    assert_true(log_sys_flush(0));
+}
+
+/* 5,000 lines of 100 bytes are more than both buffers and the pipe can hold. */
+static void test_lines_that_are_lost_are_counted(void **state)
+{
+    static char data[500000];
+    struct world *world = *state;
+    struct stuck stuck = {0};
+    unsigned int written = 0;
+    unsigned int lost = 0;
+    const char *at;
+
+    get_stuck(&stuck, world);
+    for (unsigned int i = 0; i < 5000; i++) {
+        log_info("%099u", i);
+    }
+    data[0] = '\0';
+    get_free(&stuck, "were lost here\n", data, sizeof data);
+    for (at = data; at[0] == '0'; at += 100) {
+        assert_int_equal(strtoul(at, NULL, 10), written);
+        written++;
+    }
+    assert_int_equal(sscanf(at, "%u lines of the log were lost here", &lost), 1);
+    assert_true(written > 0 && lost > 0);
+    assert_int_equal(written + lost, 5000);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         TEST(test_the_default_format_is_time_level_message),
-        TEST(test_every_field_and_width_is_known),
-        TEST(test_the_process_is_a_number),
-        TEST(test_formats_that_are_not_understood_are_refused),
-        TEST(test_formats_of_too_many_parts_are_refused),
-        TEST(test_long_formats_are_refused),
         TEST(test_a_directory_that_cannot_be_used_is_refused),
         TEST(test_lines_are_appended_and_the_level_is_kept),
         TEST(test_the_mode_is_the_one_asked_for),
@@ -442,6 +494,10 @@ int main(void)
         TEST(test_without_a_directory_lines_go_to_standard_error),
         TEST(test_a_line_the_file_does_not_take_goes_to_standard_error),
         TEST(test_threads_do_not_tear_each_others_lines),
+        TEST(test_a_wrong_format_is_refused_and_the_old_one_stays),
+        TEST(test_who_logs_does_not_wait_for_a_log_that_is_stuck),
+        TEST(test_a_critical_line_is_waited_for_but_not_for_long),
+        TEST(test_lines_that_are_lost_are_counted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
