@@ -17,8 +17,6 @@
 #include "base/assert.h"
 #include "base/text.h"
 
-#define MESSAGE_SIZE 4096
-
 static void log_to_stderr(enum log_level level, const char *message)
 {
     (void)fprintf(stderr, "%s: %s\n", log_level_name(level), message);
@@ -87,7 +85,7 @@ static void flatten(struct text *text)
 
 void log_write(enum log_level level, const char *format, ...)
 {
-    char buffer[MESSAGE_SIZE];
+    char buffer[LOG_MESSAGE_SIZE];
     struct text text;
     va_list args;
     log_sink *sink;

@@ -35,6 +35,9 @@ void log_set_sink(log_sink *sink);
 void log_set_level(enum log_level level);
 bool log_enabled(enum log_level level);
 
+/* In bytes, NUL included; what is longer is cut. */
+#define LOG_MESSAGE_SIZE 4096
+
 PRINTF(2, 3) void log_write(enum log_level level, const char *format, ...);
 
 #define log_debug(...)    log_write(LOG_DEBUG, __VA_ARGS__)

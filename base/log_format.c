@@ -3,24 +3,26 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/name.h"
+
+static const char *const field_names[] = {
+    [LOG_FIELD_ASCTIME] = "asctime", [LOG_FIELD_LEVELNAME] = "levelname",
+    [LOG_FIELD_MESSAGE] = "message", [LOG_FIELD_NAME] = "name",
+    [LOG_FIELD_PROCESS] = "process",
+};
+
+const char *log_field_name(enum log_field field)
+{
+    ASSERT(field != LOG_FIELD_LITERAL);
+    return field_names[field];
+}
 
 static bool find_field(const char *name, size_t length, enum log_field *field)
 {
-    static const struct {
-        const char *name;
-        enum log_field field;
-    } fields[] = {
-        {"asctime",   LOG_FIELD_ASCTIME  },
-        {"levelname", LOG_FIELD_LEVELNAME},
-        {"message",   LOG_FIELD_MESSAGE  },
-        {"name",      LOG_FIELD_NAME     },
-        {"process",   LOG_FIELD_PROCESS  },
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-        if (strlen(fields[i].name) == length && memcmp(fields[i].name, name, length) == 0) {
-            *field = fields[i].field;
+    for (size_t i = LOG_FIELD_ASCTIME; i < ARRAY_SIZE(field_names); i++) {
+        if (strlen(field_names[i]) == length && memcmp(field_names[i], name, length) == 0) {
+            *field = (enum log_field)i;
             return true;
         }
     }

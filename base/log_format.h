@@ -44,6 +44,9 @@ struct log_record {
     const char *message;
 };
 
+/* "asctime", ... ; not of a LITERAL. */
+const char *log_field_name(enum log_field field);
+
 /* INVALID, with the place, if the text is no format. */
 MUST_CHECK enum status log_format_parse(
     struct log_format *format, const char *text, struct err *err);

@@ -16,10 +16,13 @@
 #include "base/clock_sys.h"
 #include "base/log_file_sys.h"
 #include "base/log_format.h"
+#include "base/log_line_json.h"
 #include "base/text.h"
 
-#define DEFAULT_MODE      0644
-#define LINE_SIZE         6144 /* A message of log.c, and room for what stands around it. */
+#define DEFAULT_MODE       0644
+#define STATIC_FIELDS_SIZE 1024
+/* A message, each byte of it escaped, and room for what stands around it. */
+#define LINE_SIZE         (2 * LOG_MESSAGE_SIZE + STATIC_FIELDS_SIZE + 1024)
 #define BUFFER_BYTES      65536
 #define STACK_BYTES       65536
 #define CRITICAL_FLUSH_MS 500
@@ -29,9 +32,15 @@ struct batch {
     char lines[BUFFER_BYTES];
 };
 
+struct shape {
+    struct log_format format;
+    bool json;
+    char static_fields[STATIC_FIELDS_SIZE];
+};
+
 /* Behind the one sink of the process: log.c says why there is one. Guarded by the lock. */
 static struct {
-    struct log_format format;
+    struct shape shape;
     struct batch batches[2];
     struct batch *filling;
     uint64_t lost; /* Lines for which there was no room in `filling`. */
@@ -74,7 +83,11 @@ static size_t print_line(char *line, enum log_level level, const char *message)
     print_time(time, sizeof time);
     /* One byte is kept back, so that a line that was cut ends in a line feed as well. */
     text_init(&text, line, LINE_SIZE - 1);
-    log_format_add(&queue.format, &record, &text);
+    if (queue.shape.json) {
+        log_line_add_json(&queue.shape.format, &record, queue.shape.static_fields, &text);
+    } else {
+        log_format_add(&queue.shape.format, &record, &text);
+    }
     line[text.length] = '\n';
     return text.length + 1;
 }
@@ -192,8 +205,7 @@ static enum status start_writer(struct err *err)
 }
 
 /* What was logged before still has the old format, and may find itself in the new file. */
-static enum status install(
-    const struct log_format *format, const struct log_file *file, struct err *err)
+static enum status install(const struct shape *shape, const struct log_file *file, struct err *err)
 {
     enum status status = STATUS_OK;
 
@@ -203,7 +215,7 @@ static enum status install(
         queue.has_writer = status == STATUS_OK;
     }
     if (status == STATUS_OK) {
-        queue.format = *format;
+        queue.shape = *shape;
         if (queue.has_next_file) {
             log_file_close(&queue.next_file); /* Never used: the log does not move. */
         }
@@ -217,7 +229,7 @@ static enum status install(
 
 enum status log_sys_open(const struct log_settings *settings, struct err *err)
 {
-    struct log_format format;
+    struct shape shape = {.json = settings->json};
     struct log_file file = {
         .mode = settings->mode != 0 ? (mode_t)settings->mode : DEFAULT_MODE,
         .size_max_bytes = settings->file_size,
@@ -225,11 +237,18 @@ enum status log_sys_open(const struct log_settings *settings, struct err *err)
     };
     const char *text = settings->format != NULL ? settings->format : LOG_FORMAT_DEFAULT;
 
-    if (log_format_parse(&format, text, err) != STATUS_OK ||
+    if (!text_copy(
+            shape.static_fields, sizeof shape.static_fields,
+            settings->static_fields != NULL ? settings->static_fields : "{}")) {
+        return ERR(
+            err, INVALID, "static fields of the log: longer than %d bytes as JSON",
+            STATIC_FIELDS_SIZE - 1);
+    }
+    if (log_format_parse(&shape.format, text, err) != STATUS_OK ||
         log_file_open(&file, settings->dir, err) != STATUS_OK) {
         return err->status;
     }
-    if (install(&format, &file, err) != STATUS_OK) {
+    if (install(&shape, &file, err) != STATUS_OK) {
         log_file_close(&file);
         return err->status;
     }

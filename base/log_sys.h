@@ -18,11 +18,13 @@
 
 struct log_settings {
     enum log_level level;
-    const char *format; /* NULL: "%(asctime)s %(levelname)s: %(message)s" */
-    const char *dir;    /* NULL: standard error; else the file "<dir>/pgbaton.log". */
-    uint64_t file_size; /* bytes; the file is rotated when it would grow past it */
-    uint32_t file_num;  /* how many rotated files are kept */
-    uint32_t mode;      /* permission bits of the file; 0: 0644 */
+    const char *format;        /* NULL: "%(asctime)s %(levelname)s: %(message)s" */
+    bool json;                 /* A line is an object with the fields of the format. */
+    const char *static_fields; /* An object as JSON, added to each of them; NULL: nothing. */
+    const char *dir;           /* NULL: standard error; else the file "<dir>/pgbaton.log". */
+    uint64_t file_size;        /* bytes; the file is rotated when it would grow past it */
+    uint32_t file_num;         /* how many rotated files are kept */
+    uint32_t mode;             /* permission bits of the file; 0: 0644 */
 };
 
 /* Sets the process's sink. May be called again on reload. Copies what it needs. */

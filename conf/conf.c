@@ -427,11 +427,6 @@ static void check_support(const struct conf *conf, struct problems *problems)
             problems, tree_get(conf->root, "bootstrap.method"),
             "custom bootstrap methods are not in this version; use initdb");
     }
-    if (conf->log.type == CONF_LOG_JSON) {
-        problem_warning(
-            problems, tree_get(conf->root, "log.type"),
-            "not in this version, lines are plain; leave it out");
-    }
     for (size_t i = 0; i < ARRAY_SIZE(tags); i++) {
         const struct node *tag = tree_get(conf->root, tags[i]);
 

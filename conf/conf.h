@@ -74,7 +74,8 @@ struct conf_log {
     int type;  /* enum conf_log_type */
     int level; /* enum log_level of base/log.h */
     const char *format;
-    const char *dir; /* NULL: standard error. */
+    const struct node *static_fields; /* NULL: none. */
+    const char *dir;                  /* NULL: standard error. */
     int64_t mode;
     int64_t file_size_bytes;
     int64_t file_num;

@@ -56,8 +56,8 @@
       "One thread does all the work.")                                                             \
     X("thread_stack_size", "THREAD_STACK_SIZE", TEXT, ignored_text, "", NULL, "512kB", IGNORED,    \
       "One thread does all the work.")                                                             \
-    X("log.type", "LOG_TYPE", CHOICE, log.type, "plain|json", "plain", NULL, IGNORED,              \
-      "Lines are plain; see log.format.")                                                          \
+    X("log.type", "LOG_TYPE", CHOICE, log.type, "plain|json", "plain", NULL, RELOAD,               \
+      "json: a line is an object with the fields that log.format names.")                          \
     X("log.level", "LOG_LEVEL", CHOICE, log.level, "DEBUG|INFO|WARNING|ERROR|CRITICAL", "INFO",    \
       NULL, RELOAD, "The least important lines that are written.")                                 \
     X("log.traceback_level", "LOG_TRACEBACK_LEVEL", TEXT, ignored_text, "", NULL, "ERROR",         \
@@ -66,8 +66,8 @@
       NULL, RELOAD, "Shape of a line: asctime, levelname, message, name, process.")                \
     X("log.dateformat", "LOG_DATEFORMAT", TEXT, ignored_text, "", NULL, "%Y-%m-%d", IGNORED,       \
       "Times are YYYY-MM-DD HH:MM:SS,mmm.")                                                        \
-    X("log.static_fields", "LOG_STATIC_FIELDS", MAP, ignored_node, "", NULL, "{app: pgbaton}",     \
-      IGNORED, "Fields of JSON lines.")                                                            \
+    X("log.static_fields", "LOG_STATIC_FIELDS", MAP, log.static_fields, "", NULL,                  \
+      "{app: pgbaton}", RELOAD, "Fields that are added to JSON lines.")                            \
     X("log.max_queue_size", "LOG_MAX_QUEUE_SIZE", COUNT, ignored, "0..", NULL, "1000", IGNORED,    \
       "The queue is 64 KiB of lines.")                                                             \
     X("log.dir", "LOG_DIR", TEXT, log.dir, "", NULL, "/var/log/pgbaton", RELOAD,                   \

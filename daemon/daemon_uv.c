@@ -45,15 +45,28 @@ static void report_problems(const struct problems *problems)
 
 static enum status open_log(const struct conf *conf, struct err *err)
 {
+    char static_fields[1024];
+    struct text text;
     const struct log_settings settings = {
         .level = (enum log_level)conf->log.level,
         .format = conf->log.format,
+        .json = conf->log.type == CONF_LOG_JSON,
+        .static_fields = conf->log.static_fields != NULL ? static_fields : NULL,
         .dir = conf->log.dir,
         .file_size = (uint64_t)conf->log.file_size_bytes,
         .file_num = (uint32_t)conf->log.file_num,
         .mode = conf->log.mode == CONF_UNSET ? 0 : (uint32_t)conf->log.mode,
     };
 
+    text_init(&text, static_fields, sizeof static_fields);
+    if (conf->log.static_fields != NULL) {
+        const enum status status = tree_json_print(conf->log.static_fields, 0, &text, err);
+
+        if (status != STATUS_OK) {
+            err_add_context(err, "log.static_fields");
+            return status;
+        }
+    }
     return log_sys_open(&settings, err);
 }
 

@@ -359,6 +359,25 @@ static void test_a_wrong_format_is_refused_and_the_old_one_stays(void **state)
     assert_content(world, world->log, "the old one stays\n");
 }
 
+static void test_json_lines_have_the_static_fields_too(void **state)
+{
+    struct world *world = *state;
+    const struct log_settings settings = {
+        .format = "%(levelname)s%(message)s",
+        .json = true,
+        .static_fields = "{\"app\":\"db\"}",
+        .dir = world->dir,
+    };
+
+    test_ok(log_sys_open(&settings, &world->err), &world->err);
+    log_error("an \"a\"");
+    log_error("b");
+    assert_content(
+        world, world->log,
+        "{\"levelname\":\"ERROR\",\"message\":\"an \\\"a\\\"\",\"app\":\"db\"}\n"
+        "{\"levelname\":\"ERROR\",\"message\":\"b\",\"app\":\"db\"}\n");
+}
+
 /* --- A log that takes nothing: standard error is a pipe that is full, and nobody reads it. --- */
 
 struct stuck {
@@ -495,6 +514,7 @@ int main(void)
         TEST(test_a_line_the_file_does_not_take_goes_to_standard_error),
         TEST(test_threads_do_not_tear_each_others_lines),
         TEST(test_a_wrong_format_is_refused_and_the_old_one_stays),
+        TEST(test_json_lines_have_the_static_fields_too),
         TEST(test_who_logs_does_not_wait_for_a_log_that_is_stuck),
         TEST(test_a_critical_line_is_waited_for_but_not_for_long),
         TEST(test_lines_that_are_lost_are_counted),

@@ -234,7 +234,6 @@ static void test_what_this_version_does_not_carry_out_is_said(void **state)
         {"bootstrap: {dcs: {synchronous_mode: on}}",       "synchronous modes are not in",   true },
         {"bootstrap: {dcs: {pause: true}}",                "maintenance mode is not in",     true },
         {"bootstrap: {dcs: {standby_cluster: {host: h}}}", "standby clusters are not in",    true },
-        {"log: {type: json}",                              "lines are plain",                false},
         {"tags: {replicatefrom: n2}",                      "without effect in this version", false},
     };
 
