@@ -64,6 +64,16 @@ static bool takes_too_long(const struct ha *ha)
            !postgres_needs_bootstrap(ha);
 }
 
+/*
+ * Rule 14 for who lost power before it had SERVING on its own disk. If it was decided, one of
+ * each majority that answers a round has it; an entry that was cut off is told of no longer.
+ */
+static bool has_served(const struct ha *ha)
+{
+    return ha->served_epoch == ha->cluster.epoch &&
+           time_since(ha->now_ms, ha->served_ms) < cluster_ttl_max(&ha->cluster);
+}
+
 static void prepare(struct ha *ha)
 {
     const struct pg_facts *facts = &ha->facts;
@@ -103,7 +113,7 @@ static void prepare(struct ha *ha)
             "to replay what is here before promotion");
         return;
     }
-    if (!lease_is_good(ha)) {
+    if (!lease_is_good(ha) || has_served(ha)) {
         return;
     }
     if (facts->run == PG_RUN_STOPPED) {

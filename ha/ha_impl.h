@@ -95,6 +95,8 @@ struct ha {
     uint64_t ready_epoch;
     struct pg_position ready_at;
     uint64_t refused_epoch;
+    uint64_t served_epoch; /* Of which somebody has told ... */
+    uint64_t served_ms;    /* ... at this time that SERVING is in its log. */
     uint64_t failed_epoch;
     uint64_t failed_ms;
     char why_failed[PG_TEXT_SIZE];

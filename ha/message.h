@@ -142,6 +142,7 @@ struct ha_message {
     struct ha_round round;     /* RENEW, ANSWER */
     uint64_t completed_number; /* RENEW: newest round of this start that was completed; 0 none. */
     uint64_t ttl_ms;           /* RENEW */
+    bool served;               /* ANSWER: SERVING of that epoch is in my log, on disk. */
     struct ha_status status;   /* STATUS */
     uint64_t forward_id;       /* FORWARD, REFUSED */
     struct command command;    /* FORWARD: REQUEST_SET, REQUEST_CLEAR, CONFIG_SET, MEMBER_REMOVE. */

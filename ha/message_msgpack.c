@@ -17,6 +17,7 @@ static const struct field message_fields[] = {
     FIELD_UINT("number", struct ha_message, round.number),
     FIELD_UINT("completed", struct ha_message, completed_number),
     FIELD_UINT("ttl", struct ha_message, ttl_ms),
+    FIELD_BOOL("served", struct ha_message, served),
     FIELD_UINT("forward", struct ha_message, forward_id),
     FIELDS_OUTCOME("refusal.", struct ha_message, refusal),
 };

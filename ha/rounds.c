@@ -92,7 +92,10 @@ void rounds_receive(struct ha *ha, const struct ha_message *message)
         see_completed(ha, round->start_id, message->completed_number);
     }
     if (judge(ha, message->from, round, message->ttl_ms) == LEASE_ANSWER) {
-        ha_message_new(ha, HA_MESSAGE_ANSWER, message->from)->round = *round;
+        struct ha_message *answer = ha_message_new(ha, HA_MESSAGE_ANSWER, message->from);
+
+        answer->round = *round;
+        answer->served = look_up(ha, round).holds_serving;
     }
 }
 
@@ -167,6 +170,10 @@ static void take_answer(struct ha *ha, uint64_t node, const struct ha_round *rou
 
 void rounds_answer(struct ha *ha, const struct ha_message *message)
 {
+    if (message->served && message->round.epoch >= ha->served_epoch) {
+        ha->served_epoch = message->round.epoch;
+        ha->served_ms = ha->now_ms;
+    }
     take_answer(ha, message->from, &message->round);
 }
 

@@ -483,7 +483,7 @@ static void node_step(struct lab *lab, struct lab_node *node)
 {
     const struct ha_raft raft = raft_of(lab, node->id);
 
-    if (node->log_count < lab->log_count && lab->leader != 0 && !node->deaf &&
+    if (node->log_count < lab->log_count && lab->leader != 0 && !node->deaf && !node->gets_no_log &&
         reaches(lab, node->id, lab->leader)) {
         append(lab, node, lab->log_count);
     }

@@ -59,6 +59,7 @@ struct lab_node {
     uint32_t log_count; /* Entries it has ... */
     uint32_t applied_count;
     bool applies_slowly; /* ... and applies one of in each step. */
+    bool gets_no_log;    /* Messages come, entries do not. */
     uint32_t reply_count;
     struct ha_reply replies[LAB_REPLIES_MAX];
     bool left;

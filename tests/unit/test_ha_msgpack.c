@@ -240,6 +240,7 @@ static void some_message(struct ha_message *message)
     message->round.number = some_u64();
     message->completed_number = some_u64();
     message->ttl_ms = some_u64();
+    message->served = true;
     some_status(&message->status);
     message->forward_id = some_u64();
     some_command(&message->command);
@@ -253,7 +254,7 @@ static void some_message(struct ha_message *message)
  */
 #define COMMAND_PADDING 32
 #define CLUSTER_PADDING 1074
-#define MESSAGE_PADDING 106
+#define MESSAGE_PADDING 113
 
 static size_t count_lost(const void *in, const void *out, size_t size)
 {

@@ -40,6 +40,12 @@ static bool another_serves(const struct lab *any)
            lab_primary(any) == cluster->last.node;
 }
 
+/* In the log, whatever its primary knows. */
+static bool second_epoch_serves(const struct lab *any)
+{
+    return lab_cluster(any)->epoch == 2 && lab_cluster(any)->phase == CLUSTER_SERVING;
+}
+
 static bool third_epoch_serves(const struct lab *any)
 {
     return another_serves(any) && lab_cluster(any)->epoch == 3;
@@ -903,6 +909,36 @@ static void test_a_daemon_that_applies_its_log_anew_does_nothing_about_old_entri
     assert_true(lab_all_is_well(lab));
 }
 
+static bool second_node_is_writable(const struct lab *any)
+{
+    return any->nodes[1].pg.facts.writable;
+}
+
+/* Rule 14: the power went before it had SERVING on its own disk, and the others decided it. */
+static void test_a_grantee_that_does_not_know_that_it_served_does_not_start_again(void **state)
+{
+    struct lab_node *grantee;
+
+    (void)state;
+    running(3);
+    lab_switchover(lab, 1, 1, 2, 7);
+    lab_until(lab, is_handed_over, 2000);
+    lab_step(lab);
+    grantee = lab_node(lab, 2);
+    grantee->gets_no_log = true;
+    lab_until(lab, second_node_is_writable, 2000);
+    lab_until(lab, second_epoch_serves, 2000);
+    lab_power_off(lab, 2);
+    lab_power_on(lab, 2);
+    for (uint32_t i = 0; i < 300; i++) {
+        lab_step(lab);
+        assert_false(grantee->pg.facts.writable);
+    }
+    grantee->gets_no_log = false;
+    lab_until(lab, lab_all_is_well, 10000);
+    assert_true(epoch() > 2);
+}
+
 /* Nobody answers the primary any more; the other one that it believes in is a witness. */
 static bool lasts_alone(uint32_t decided_count)
 {
@@ -987,6 +1023,7 @@ int main(void)
         TEST(test_a_grantee_that_fails_is_left_out),
         TEST(test_the_only_grantee_tries_again_after_a_failure),
         TEST(test_a_grant_outlives_the_wait_of_a_voter_that_restarts),
+        TEST(test_a_grantee_that_does_not_know_that_it_served_does_not_start_again),
         TEST(test_a_failsafe_quorum_needs_who_is_not_removed_yet),
         TEST(test_a_grantee_whose_promotion_hangs_gives_up_in_time),
         TEST(test_a_promotion_that_outlives_its_daemon_is_not_taken_for_gone),
