@@ -12,6 +12,7 @@ PYTHON  ?= /usr/bin/python3
 SEED    ?= 1
 SEEDS   ?= 200
 ROUNDS  ?= 20
+MINUTES ?= 30
 
 CLANG_FORMAT ?= clang-format
 CLANG_TIDY   ?= clang-tidy
@@ -63,7 +64,7 @@ FORMATTED := $(wildcard $(foreach f,$(FOLDERS) tests/unit tests/io tests/lib tes
 # --- Flags. The compiler and pkg-config are asked only when something is to be compiled, so ---
 # --- that `make deps` works on a machine that has neither. ---
 
-NO_BUILD := help deps check demo demo-stop bench clean fmt fmt-check includes install e2e mutants
+NO_BUILD := help deps check demo demo-stop bench clean fmt fmt-check includes install e2e e2e-long soak mutants
 ifneq ($(filter-out $(NO_BUILD),$(or $(MAKECMDGOALS),all)),)
 FLAGS := $(OUT)/flags-$(notdir $(CC)).mk
 include $(FLAGS)
@@ -112,7 +113,7 @@ ALL_LDFLAGS = -pthread -Wl,--as-needed $(CFLAGS_$(MODE)) $(LDFLAGS_$(MODE)) $(CF
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all build-all deps unit io sim mutants e2e e2e-long check demo demo-stop bench docs fmt fmt-check includes \
+.PHONY: all build-all deps unit io sim mutants e2e e2e-long soak check demo demo-stop bench docs fmt fmt-check includes \
 	purity tidy clean install help
 
 # The programs: pgbaton, pgbaton-guard, pgbatonctl.
@@ -144,12 +145,17 @@ mutants:
 # Whole clusters: real daemons and a real PostgreSQL, with pytest.
 e2e:
 	@$(MAKE) --no-print-directory all
-	@PGBATON_BUILD=$(abspath $(OUT)) timeout 900 $(PYTHON) -m pytest -q tests/e2e
+	@PGBATON_BUILD=$(abspath $(OUT)) timeout 900 $(PYTHON) -m pytest -q -n 2 --dist loadfile tests/e2e
 
 # Random faults in whole clusters, some five seconds a round: make e2e-long SEED=1 ROUNDS=20
 e2e-long:
 	@$(MAKE) --no-print-directory all
 	@PGBATON_BUILD=$(abspath $(OUT)) SEED=$(SEED) ROUNDS=$(ROUNDS) $(PYTHON) -m pytest -q tests/e2e/drill.py
+
+# Full load of CPU and disk, under which nothing may happen: make soak MINUTES=30
+soak:
+	@$(MAKE) --no-print-directory all
+	@PGBATON_BUILD=$(abspath $(OUT)) MINUTES=$(MINUTES) $(PYTHON) -m pytest -q -s tests/e2e/soak.py
 
 # Everything a change must pass; ends in "N passed, N failed".
 check:

@@ -90,7 +90,9 @@ if ls tests/sim/*.c >/dev/null 2>&1; then
     counted sim 400 $(make_ CC=gcc OUT=build/check/gcc sim SEED=1 SEEDS=2000)
 fi
 if ls tests/e2e/test_*.py >/dev/null 2>&1; then
-    PGBATON_BUILD=$PWD/build/check/gcc pytest_step e2e 600 "$python" -m pytest -q -ra tests/e2e
+    export PGBATON_BUILD="$PWD/build/check/gcc" MINUTES=3
+    pytest_step e2e 600 "$python" -m pytest -q -ra -n 2 --dist loadfile tests/e2e
+    pytest_step soak 300 "$python" -m pytest -q -ra -s tests/e2e/soak.py
 fi
 
 echo "$passed passed, $failed failed"

@@ -654,6 +654,16 @@ class Lab:
         self.assert_nothing_lost(probe)
 
     @contextlib.contextmanager
+    def running(self, host, command, **options):
+        """A command and its children, killed at the end of the block."""
+        process = self.net.popen(host, command, **options)
+        try:
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    @contextlib.contextmanager
     def pgbench(self, clients=4):
         """Load through HAProxy's write port for as long as the block lasts."""
         host = self.net.addresses["client"]
@@ -667,15 +677,11 @@ class Lab:
             )
         # It ends when a connection breaks, so it is started again and again.
         loop = f"while :; do {program} -n -c {clients} -T 3600 '{target}'; sleep 0.05; done"
-        process = self.net.popen(
+        with self.running(
             "client", ["sh", "-c", loop], env=environment,
             stdout=subprocess.DEVNULL, stderr=open(self.dir / "pgbench.log", "a"),
-        )
-        try:
+        ):
             yield
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
     @contextlib.contextmanager
     def haproxy(self, primary_check="/primary"):
@@ -685,17 +691,13 @@ class Lab:
         text = text.replace("OPTIONS /primary", f"OPTIONS {primary_check}")
         settings = self.dir / "haproxy.cfg"
         settings.write_text(text)
-        process = self.net.popen(
+        with self.running(
             "client", ["haproxy", "-db", "-f", str(settings)],
             stdout=open(self.dir / "haproxy.log", "a"), stderr=subprocess.STDOUT,
-        )
-        try:
+        ):
             # Until it has asked, it takes every server for a good one.
             self.wait_for(self._haproxy_has_checked, 10, "HAProxy's first checks")
             yield
-        finally:
-            process.kill()
-            process.wait()
 
     def _haproxy_has_checked(self):
         address = self.net.addresses["client"]
