@@ -157,7 +157,7 @@ MUTANTS = [
      "        if (ha->facts.wal_end.lsn != 0) {\n            ha->stopped.end = done->position;",
      "        if (true) {\n            ha->stopped.end = done->position;"),
     ("promote-no-lease", "promotion before the lease runs", "ha/grantee.c",
-     "    if (!lease_is_good(ha)) {\n        return;", "    if (false) {\n        return;"),
+     "if (!lease_is_good(ha) || has_served(ha)) {", "if (has_served(ha)) {"),
 
     # The guard.
     ("guard-no-fence", "the guard never begins its fence", "pgctl/guard/deadline.c",
