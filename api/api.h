@@ -16,13 +16,14 @@
 #include "ha/ha.h"
 #include "ha/view.h"
 
-/* What only the store and the transport know. */
+/* What only the store, the transport and the log know. */
 struct api_raft {
     uint64_t commit_index;
     uint64_t last_index;
     uint64_t commit_last_ms; /* How long the store took for its newest commit, */
     uint64_t commit_max_ms;  /* and at worst since the start. */
     uint32_t peers_up;
+    uint64_t log_lines_lost;
 };
 
 /* Something that this node alone is to do. */

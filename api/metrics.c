@@ -253,6 +253,11 @@ static struct value get_store_max(const struct show *show)
     return of_ms(show->raft->commit_max_ms);
 }
 
+static struct value get_log_lost(const struct show *show)
+{
+    return of(show->raft->log_lines_lost);
+}
+
 static struct value get_rings(const struct show *show)
 {
     const char *names[SHOW_RINGS_MAX];
@@ -334,6 +339,7 @@ static const struct metric metrics[] = {
     {OURS "store_commit_seconds",           "What the newest commit to disk took.",                    false, get_store_last   },
     {OURS "store_commit_max_seconds",       "What the slowest commit to disk took.",                   false,
      get_store_max                                                                                                             },
+    {OURS "log_lines_lost",                 "Lines that the log did not take.",                        true,  get_log_lost     },
     {OURS "guard_rings",                    "Rings that end PostgreSQL if its guard cannot.",          false, get_rings        },
     {OURS "watchdog_failed",                "1 if a required watchdog cannot be used, else 0.",        false,
      get_watchdog_failed                                                                                                       },

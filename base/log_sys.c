@@ -43,7 +43,8 @@ static struct {
     struct shape shape;
     struct batch batches[2];
     struct batch *filling;
-    uint64_t lost; /* Lines for which there was no room in `filling`. */
+    uint64_t lost;      /* Lines for which there was no room, since the start ... */
+    uint64_t lost_told; /* ... and until it was logged last. */
     struct log_file next_file;
     bool has_next_file; /* To be used from the next batch on. */
     bool has_writer;
@@ -136,13 +137,14 @@ static void write_batch(struct log_file *file)
     char lost_line[LINE_SIZE];
     size_t lost_length = 0;
 
-    if (queue.lost > 0) {
+    if (queue.lost > queue.lost_told) {
         char message[64];
 
         (void)snprintf(
-            message, sizeof message, "%" PRIu64 " lines of the log were lost here", queue.lost);
+            message, sizeof message, "%" PRIu64 " lines of the log were lost here",
+            queue.lost - queue.lost_told);
         lost_length = print_line(lost_line, LOG_WARNING, message);
-        queue.lost = 0;
+        queue.lost_told = queue.lost;
     }
     queue.filling = batch == &queue.batches[0] ? &queue.batches[1] : &queue.batches[0];
     queue.is_writing = true;
@@ -277,4 +279,14 @@ bool log_sys_flush(uint64_t wait_ms)
     idle = is_idle();
     (void)pthread_mutex_unlock(&lock);
     return idle;
+}
+
+uint64_t log_sys_lost(void)
+{
+    uint64_t lost;
+
+    (void)pthread_mutex_lock(&lock);
+    lost = queue.lost;
+    (void)pthread_mutex_unlock(&lock);
+    return lost;
 }

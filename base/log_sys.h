@@ -33,4 +33,7 @@ MUST_CHECK enum status log_sys_open(const struct log_settings *settings, struct 
 /* Waits until what was logged is written. False if that took longer than `wait_ms`. */
 bool log_sys_flush(uint64_t wait_ms);
 
+/* How many lines have been dropped since the start. */
+uint64_t log_sys_lost(void);
+
 #endif

@@ -6,6 +6,7 @@
 #include "api/server_uv.h"
 #include "base/clock_sys.h"
 #include "base/log.h"
+#include "base/log_sys.h"
 #include "base/text.h"
 #include "daemon/daemon_impl_uv.h"
 
@@ -37,6 +38,7 @@ static void on_raft(void *owner, struct api_raft *raft)
         .commit_last_ms = store.commit_last_us / 1000,
         .commit_max_ms = store.commit_max_us / 1000,
         .peers_up = mesh.links_up,
+        .log_lines_lost = log_sys_lost(),
     };
 }
 

@@ -217,6 +217,7 @@ void api_node_init(struct api_node *node)
         .commit_last_ms = 2,
         .commit_max_ms = 1250,
         .peers_up = 2,
+        .log_lines_lost = 7,
     };
     node->view = (struct ha_view){
         .cluster = &node->cluster,

@@ -479,6 +479,7 @@ static void test_lines_that_are_lost_are_counted(void **state)
     struct stuck stuck = {0};
     unsigned int written = 0;
     unsigned int lost = 0;
+    const uint64_t lost_before = log_sys_lost();
     const char *at;
 
     get_stuck(&stuck, world);
@@ -494,6 +495,7 @@ static void test_lines_that_are_lost_are_counted(void **state)
     assert_int_equal(sscanf(at, "%u lines of the log were lost here", &lost), 1);
     assert_true(written > 0 && lost > 0);
     assert_int_equal(written + lost, 5000);
+    assert_int_equal(log_sys_lost() - lost_before, lost);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -74,6 +74,7 @@ static const struct sample samples[] = {
     {"pgbaton_raft_peers_up",                "2",              "2",              "0"         },
     {"pgbaton_store_commit_seconds",         "0.002",          "0.002",          "0"         },
     {"pgbaton_store_commit_max_seconds",     "1.250",          "1.250",          "0"         },
+    {"pgbaton_log_lines_lost",               "7",              "7",              "0"         },
     {"pgbaton_guard_rings",                  "2",              "2",              "0"         },
     {"pgbaton_watchdog_failed",              "0",              "0",              "0"         },
 };
@@ -140,7 +141,7 @@ static void test_each_sample_is_explained(void **state)
         (void)snprintf(line, sizeof line, "# HELP %s ", samples[i].name);
         assert_non_null(strstr(output, line));
     }
-    assert_int_equal(counters, 6); /* Three positions in the WAL, three of Raft. */
+    assert_int_equal(counters, 7); /* Three positions in the WAL, three of Raft, lost lines. */
 }
 
 static void test_the_numbers_of_the_state_are_explained(void **state)
