@@ -301,6 +301,9 @@ void step_guard(struct local *local, uint32_t request, guard_next *next);
 /* Calls `check` once, after that time; which looks, and polls again or goes on. */
 void step_poll(struct local *local, uint64_t every_ms, local_step *check);
 
+/* What a check waits for may have come: it looks in the next turn of the loop. */
+void step_poll_now(struct local *local);
+
 /* Nothing of the action is under way any more. */
 bool step_is_idle(const struct local *local);
 

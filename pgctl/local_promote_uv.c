@@ -1,8 +1,10 @@
 /*
  * Promotion, and the marker that begins an epoch in the WAL.
  *
- * Files for the new role, replay brought to its end, pre_promote, guard armed, then the file
- * `promote` and SIGUSR1: pg_ctl would look only every tenth of a second whether it is done.
+ * Replay brought to its end, pre_promote, guard armed, then the file `promote` and SIGUSR1: pg_ctl
+ * would look only every tenth of a second whether it is done. Files for the new role come last,
+ * unless there is replay to be hurried along by them, or an archive, which a promotion would ask
+ * for more. An upstream that is still in them ends with the promotion.
  */
 #include <inttypes.h>
 #include <signal.h>
@@ -263,10 +265,10 @@ static void on_replay(struct local *local, const struct sql_result *result)
         local->facts.progress_ms = now_ms;
         local_flush(local);
     }
-    if (replayed >= received || time_since(now_ms, local->step_ms) >= STANDSTILL_MS) {
-        run_pre_promote(local);
-    } else if (!local->hurry) {
+    if (!local->hurry && (replayed < received || text_equal(sql_cell(result, 0, 2), "t"))) {
         write_hurry_files(local);
+    } else if (replayed >= received || time_since(now_ms, local->step_ms) >= STANDSTILL_MS) {
+        run_pre_promote(local);
     } else {
         step_poll(local, REPLAY_POLL_MS, ask_replay);
     }
@@ -278,11 +280,12 @@ static void ask_replay(struct local *local)
         local, local->watch,
         "SELECT coalesce(pg_last_wal_receive_lsn(), '0/0'),"
         " coalesce(pg_last_wal_replay_lsn(), '0/0'),"
+        " current_setting('restore_command') <> '',"
         " CASE WHEN pg_is_wal_replay_paused() THEN pg_wal_replay_resume() END",
         LOCAL_QUERY_MS, on_replay);
 }
 
-/* --- 1. Nothing in the files may hold up replay, or be an upstream. --- */
+/* --- 1. Where it is needed: nothing in the files may hold up replay, or be an archive. --- */
 
 static void after_hurry_files(struct local *local, struct job *job)
 {
@@ -318,9 +321,7 @@ void action_promote(struct local *local)
     if (!local->facts.in_recovery) {
         /* The primary of the epoch before, granted again; or one found running at a take-over. */
         arm(local);
-    } else if (local->facts.conninfo_set) {
-        write_hurry_files(local);
     } else {
-        ask_replay(local); /* Cut already, most likely caught up too: nothing to write. */
+        ask_replay(local); /* Most likely it has caught up, and nothing is to be written. */
     }
 }

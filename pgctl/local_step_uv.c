@@ -371,6 +371,13 @@ void step_poll(struct local *local, uint64_t every_ms, local_step *check)
     local->poll_check = check;
 }
 
+void step_poll_now(struct local *local)
+{
+    if (uv_is_active((const uv_handle_t *)&local->poll)) {
+        step_poll(local, 0, local->poll_check);
+    }
+}
+
 /* --- The end. --- */
 
 bool step_is_idle(const struct local *local)

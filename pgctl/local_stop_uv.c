@@ -182,7 +182,6 @@ static void wait_until_gone(struct local *local)
             return;
         }
     }
-    (void)guard_client_query(&local->guard); /* Counts the processes again. */
     step_poll(local, LOCAL_POLL_MS, wait_until_gone);
 }
 

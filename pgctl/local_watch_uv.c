@@ -146,6 +146,7 @@ static void on_status_row(void *owner, const struct sql_result *result)
             (struct pg_position){.timeline = facts->position.timeline, .lsn = facts->received_lsn});
     }
     slots_tend(local);
+    step_poll_now(local);
     local_flush(local);
 }
 
@@ -407,6 +408,7 @@ void watch_guard_status(struct local *local, const struct guard_status *status)
     }
     if (facts->run != before) {
         watch_soon(local);
+        step_poll_now(local);
     }
     local_flush(local);
 }

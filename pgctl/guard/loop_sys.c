@@ -332,10 +332,6 @@ static enum guard_refusal handle_adopt(
 
 static enum guard_refusal handle_promoted(struct loop *loop, const struct guard_promoted *request)
 {
-    /* How long a sweep over this tree takes has to be known before its deadline comes. */
-    if (loop->core.phase == GUARD_PHASE_STANDBY) {
-        sweep(loop, false);
-    }
     return step_to_writable(
         loop, (struct deadline_event){
                   .kind = DEADLINE_EVENT_PROMOTED,
@@ -428,6 +424,10 @@ static void handle_request(struct loop *loop, struct link_peer *peer, struct gua
         return; /* Answered when it is known whether the program could be executed. */
     }
     reply(loop, peer, message->request, message->type, refusal, err.text);
+    if (message->type == GUARD_PROMOTED && refusal == GUARD_REFUSAL_NONE) {
+        /* How long a sweep over this tree takes has to be known before its deadline comes. */
+        sweep(loop, false);
+    }
 }
 
 static void handle_started(struct loop *loop)

@@ -640,6 +640,37 @@ static void test_another_clusters_primary_is_not_followed(void **state)
     assert_int_equal(run_action(b, &action), PG_RESULT_REFUSED);
 }
 
+static void promote_in_vain(void)
+{
+    struct pg_action action = new_action(PG_ACTION_PROMOTE);
+
+    action.epoch = 2;
+    conf_unload(&b->file);
+    load_settings(b, true);
+    local_reload(b->local, &b->file.conf);
+    assert_int_equal(run_action(b, &action), PG_RESULT_REFUSED);
+    assert_true(text_starts_with(b->done.text, "pre_promote said no"));
+    conf_unload(&b->file);
+    load_settings(b, false);
+    local_reload(b->local, &b->file.conf);
+}
+
+/* PostgreSQL asks it for more when it is promoted, and the old primary may have put more there. */
+static void test_an_archive_is_out_of_the_files_before_a_promotion(void **state)
+{
+    (void)state;
+    local_configure(
+        b->local, "{\"postgresql\": {\"recovery_conf\": {\"restore_command\": \"false\"}}}");
+    do_towards(b, PG_ACTION_FOLLOW, a);
+    WAIT_FOR(b, shows(b, "restore_command", "false"));
+    promote_in_vain();
+    assert_true(file_has(b, "postgresql.conf", "restore_command = ''"));
+    WAIT_FOR(b, shows(b, "restore_command", ""));
+    local_configure(b->local, "{}");
+    do_towards(b, PG_ACTION_FOLLOW, a);
+    WAIT_FOR(b, text_equal(b->facts.receiver_state, "streaming"));
+}
+
 static void test_cut_ends_the_stream_for_good(void **state)
 {
     uint64_t lsn;
@@ -721,20 +752,10 @@ static void test_a_slot_is_kept_for_a_member_that_is_absent_but_not_for_ever(voi
 
 static void test_pre_promote_can_refuse(void **state)
 {
-    struct pg_action action = new_action(PG_ACTION_PROMOTE);
-
     (void)state;
-    action.epoch = 2;
-    conf_unload(&b->file);
-    load_settings(b, true);
-    local_reload(b->local, &b->file.conf);
-    assert_int_equal(run_action(b, &action), PG_RESULT_REFUSED);
-    assert_true(text_starts_with(b->done.text, "pre_promote said no"));
+    promote_in_vain();
     assert_int_equal(b->facts.guard_epoch, 0);
     assert_sql(b, "SELECT pg_is_in_recovery()", "t");
-    conf_unload(&b->file);
-    load_settings(b, false);
-    local_reload(b->local, &b->file.conf);
 }
 
 static void test_promotion_makes_a_new_timeline_and_the_marker(void **state)
@@ -1242,6 +1263,7 @@ int main(void)
         cmocka_unit_test(test_a_standby_starts_without_upstream),
         cmocka_unit_test(test_a_standby_follows_by_reload),
         cmocka_unit_test(test_another_clusters_primary_is_not_followed),
+        cmocka_unit_test(test_an_archive_is_out_of_the_files_before_a_promotion),
         cmocka_unit_test(test_cut_ends_the_stream_for_good),
         cmocka_unit_test(test_a_standby_keeps_the_wal_that_a_member_lacks),
         cmocka_unit_test(test_a_slot_is_kept_for_a_member_that_is_absent_but_not_for_ever),
