@@ -185,7 +185,12 @@ def roll_back(node, copy):
     shutil.copytree(copy, node.raft)
 
 
-@pytest.mark.parametrize("forget", [wipe, roll_back])
+def roll_back_the_database(node, copy):
+    """Its mark stays, and tells."""
+    shutil.copy(copy / "data.mdb", node.raft / "data.mdb")
+
+
+@pytest.mark.parametrize("forget", [wipe, roll_back, roll_back_the_database])
 def test_a_node_that_has_lost_its_memory_counts_only_once_it_has_learned_again(lab, forget):
     primary, victim, third = lab.primary(), *lab.replicas()
     node = lab.nodes[victim]
@@ -196,7 +201,7 @@ def test_a_node_that_has_lost_its_memory_counts_only_once_it_has_learned_again(l
     lab.start(victim)
     lab.wait_until_healthy()
     # Entries that it acknowledges and is to forget.
-    lab.patch_config({"loop_wait": 7 if forget is wipe else 8})
+    lab.patch_config({"loop_wait": {wipe: 7, roll_back: 8, roll_back_the_database: 9}[forget]})
     term = lab.state(primary)["raft"]["commit_index"]
     lab.wait_for(lambda: lab.state(victim)["raft"]["commit_index"] >= term, 10, "the entry")
 
