@@ -1,7 +1,8 @@
 /*
  * Where memory went that nobody used: a heap for each of the few threads, blocks that the
  * allocator kept, and the code and tables of two dozen libraries. Most of a library is touched
- * once, while it is bound and set up: OpenSSL, which libpq needs for a password, is 3 MB.
+ * once, while it is bound and set up: OpenSSL, which libpq needs for a password, is 2 MB. See
+ * docs/decisions/0017-memory.md.
  */
 #include "daemon/memory_sys.h"
 
