@@ -8,6 +8,9 @@
 #include "base/time.h"
 #include "ha/ha_impl.h"
 
+/* A disk that stands still for some seconds is no reason to give the baton away. */
+#define HANG_LEAST_MS 10000
+
 /* How far its WAL goes is known when all of it is replayed. */
 static bool replays_still(const struct pg_facts *facts)
 {
@@ -174,6 +177,24 @@ static bool request_is_due(const struct ha *ha)
            request->scheduled_wall_ms <= ha->wall_ms;
 }
 
+/* Its processes live, and nobody gets an answer out of it: to clients that is as good as dead. */
+static bool hangs(const struct ha *ha)
+{
+    const uint64_t patience_ms = time_max(ha->dynamic.primary_start_timeout_ms, HANG_LEAST_MS);
+
+    return ha->facts.hung_since_ms != 0 &&
+           time_since(ha->now_ms, ha->facts.hung_since_ms) >= patience_ms;
+}
+
+static void stop_at_once(struct ha *ha, const char *why)
+{
+    action_start(
+        ha,
+        (struct pg_action){
+            .kind = PG_ACTION_STOP, .epoch = ha->cluster.epoch, .stop = PG_STOP_KILL},
+        why);
+}
+
 static void serve(struct ha *ha)
 {
     const struct pg_facts *facts = &ha->facts;
@@ -187,9 +208,9 @@ static void serve(struct ha *ha)
     }
     if (facts->writable_start && facts->start_epoch != epoch) {
         /* Started under a grant that was given up: not ours to serve with. */
-        action_start(
-            ha, (struct pg_action){.kind = PG_ACTION_STOP, .epoch = epoch, .stop = PG_STOP_KILL},
-            "it was started under another epoch");
+        stop_at_once(ha, "it was started under another epoch");
+    } else if (hangs(ha)) {
+        stop_at_once(ha, "it has not answered for too long");
     } else if (request_is_due(ha) && has_successor(ha, ha->cluster.request.to)) {
         stop_planned(ha, "switchover");
     } else if (ha->restart_wanted && facts->start_id == ha->restart_start_id) {
@@ -203,11 +224,7 @@ void grantee_plan(struct ha *ha)
 {
     if (ha->facts.run == PG_RUN_DYING && ha->action.kind != PG_ACTION_STOP &&
         ha->update->action == NULL) {
-        action_start(
-            ha,
-            (struct pg_action){
-                .kind = PG_ACTION_STOP, .epoch = ha->cluster.epoch, .stop = PG_STOP_KILL},
-            "the postmaster is gone, processes of it are not");
+        stop_at_once(ha, "the postmaster is gone, processes of it are not");
     } else if (ha->cluster.phase == CLUSTER_GRANTED) {
         prepare(ha);
     } else {

@@ -32,6 +32,27 @@ bool watch_is_gone(const struct local *local)
            local->status.tree_count == 0;
 }
 
+/* --- Whether it answers. --- */
+
+static void note_silence(struct local *local)
+{
+    if (local->facts.hung_since_ms == 0) {
+        local->facts.hung_since_ms = clock_boot_ms();
+        log_warning("PostgreSQL lives, and does not answer");
+    }
+}
+
+/* Sessions that are open do without the postmaster; to all others its silence is the end. */
+static void note_answer(struct local *local)
+{
+    if (proc_is_stopped((pid_t)local->status.server_pid)) {
+        note_silence(local);
+    } else if (local->facts.hung_since_ms != 0) {
+        local->facts.hung_since_ms = 0;
+        log_info("PostgreSQL answers again");
+    }
+}
+
 /* --- The connection. --- */
 
 static void on_connected(void *owner)
@@ -55,6 +76,11 @@ static void on_failed(void *owner, enum sql_failure failure, const struct err *e
     local->facts.sql_ok = false;
     if (failure == SQL_FAILURE_TOO_MANY) {
         local->was_up = true; /* It lives. */
+    }
+    if (failure == SQL_FAILURE_TOO_MANY || failure == SQL_FAILURE_AUTH) {
+        note_answer(local);
+    } else if (failure == SQL_FAILURE_TIMEOUT && local->was_up) {
+        note_silence(local);
     }
     if (failure == SQL_FAILURE_AUTH || failure == SQL_FAILURE_OTHER) {
         log_warning("could not connect to PostgreSQL: %s", err->text);
@@ -131,6 +157,7 @@ static void on_status_row(void *owner, const struct sql_result *result)
     }
     local->query_ms = clock_boot_ms();
     facts->sql_ok = true;
+    note_answer(local);
     facts->conninfo_set = local->conninfo_in_files || local->memory.conninfo_in_effect;
     facts->progress[0] = '\0';
     /* After a restart of the daemon: the record went to disk just before the marker did. */
@@ -328,6 +355,7 @@ static void forget_server(struct local *local)
     facts->pending_restart = facts->replay_paused = false;
     facts->pending_restart_reason[0] = facts->receiver_state[0] = '\0';
     facts->position = (struct pg_position){0};
+    facts->hung_since_ms = 0;
     facts->received_lsn = facts->replayed_lsn = facts->marker_lsn = 0;
     facts->replica_count = 0;
     facts->progress[0] = '\0';

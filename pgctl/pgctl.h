@@ -85,6 +85,8 @@ struct pg_facts {
 
     /* From SQL, while UP. */
     bool sql_ok; /* The status query succeeded lately. */
+    /* Since when it lives and answers nothing, no connection and no query; 0: it answers. */
+    uint64_t hung_since_ms;
     bool in_recovery;
     bool writable;               /* Not in recovery and the marker of start_epoch is written. */
     struct pg_position position; /* Primary: written and flushed. Standby: the greater of received

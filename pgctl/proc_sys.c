@@ -14,6 +14,7 @@
 #include "base/file_sys.h"
 #include "base/text.h"
 
+#define STAT_LIMIT_BYTES        ((size_t)4 * 1024)
 #define CHILDREN_LIMIT_BYTES    ((size_t)256 * 1024)
 #define CONNECTIONS_LIMIT_BYTES ((size_t)4 * 1024 * 1024)
 
@@ -43,6 +44,23 @@ static bool read_title(pid_t pid, char title[PROC_TITLE_SIZE])
     text_copy_cut(title, PROC_TITLE_SIZE, found ? line : "");
     free(line);
     return found;
+}
+
+bool proc_is_stopped(pid_t pid)
+{
+    char path[64];
+    char *line = NULL;
+    const char *state = NULL;
+    struct err err;
+    bool stopped;
+
+    (void)snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    if (file_read_alloc(path, STAT_LIMIT_BYTES, &line, NULL, &err) == STATUS_OK) {
+        state = strrchr(line, ')'); /* "pid (name) state ...", and the name is anything. */
+    }
+    stopped = state != NULL && (text_starts_with(state, ") T") || text_starts_with(state, ") t"));
+    free(line);
+    return stopped;
 }
 
 /* "postgres: cluster: kind what it does" or "postgres: kind ...". */

@@ -41,6 +41,9 @@ MUST_CHECK bool proc_wait_gone(pid_t pid, uint64_t limit_ms);
  */
 uint32_t proc_hash_unsent(pid_t pid, uint16_t port);
 
+/* Whether it has been stopped, by a signal or a debugger. */
+bool proc_is_stopped(pid_t pid);
+
 /* Whether the process has any child. */
 bool proc_has_children(pid_t pid);
 

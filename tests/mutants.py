@@ -72,6 +72,8 @@ MUTANTS = [
      ".failed = ", ".failed = false && "),
     ("rule-7-slow", "slow replay is a failure", "ha/leader.c",
      "if (ha->cluster.phase != CLUSTER_GRANTED || status == NULL) {", "if (true) {"),
+    ("hang", "a primary that answers nobody stays for ever", "ha/grantee.c",
+     "    } else if (hangs(ha)) {", "    } else if (hangs(ha) && false) {"),
     ("rule-8-cut", "a standby pledges while its receiver runs", "ha/standby.c",
      "    if ((facts->conninfo_set && ha->cut_epoch != ha->cluster.epoch) || "
      "facts->receiver_running) {",

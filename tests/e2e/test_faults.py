@@ -86,6 +86,30 @@ def test_a_primary_that_cannot_start_gives_way(lab):
     lab.assert_nothing_lost(probe)
 
 
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        return [int(child) for child in file.read().split()]
+
+
+@pytest.mark.parametrize("who", ["the postmaster", "all processes"])
+def test_a_primary_that_answers_nobody_is_ended(lab, who):
+    patience = 10  # The least.
+    lab.patch_config({"primary_start_timeout": patience})
+    node = lab.nodes[lab.primary()]
+    postmaster = node.postmaster()
+    with lab.probe() as probe:
+        hung = now()
+        for pid in [postmaster] + (children(postmaster) if who == "all processes" else []):
+            os.kill(pid, signal.SIGSTOP)
+        lab.wait_for(lambda: node.postmaster() != postmaster, 3 * patience, "its end")
+        assert now() > hung + patience
+        ended = now()
+        lab.wait_for(lambda: probe.wrote_since(ended), 20, "writes again")
+        lab.wait_until_healthy()
+    lab.assert_nothing_lost(probe)
+    lab.patch_config({"primary_start_timeout": None})
+
+
 def test_a_primary_without_a_free_connection_is_no_failed_one(lab):
     with lab.undisturbed() as primary, contextlib.ExitStack() as stack:
         with pytest.raises(psycopg2.OperationalError, match="too many clients"):

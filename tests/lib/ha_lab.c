@@ -89,6 +89,7 @@ static void set_stopped(struct lab *lab, struct lab_pg *pg, bool cleanly, bool a
         pg->lsn += MARKER_BYTES; /* The shutdown checkpoint, which its standbys still get. */
     }
     facts->run = PG_RUN_STOPPED;
+    facts->hung_since_ms = 0;
     facts->was_primary = primary;
     facts->crashed = !asked;
     facts->shut_down_cleanly = cleanly;

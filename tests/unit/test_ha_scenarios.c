@@ -532,6 +532,33 @@ static void test_with_no_time_to_start_a_standby_takes_over_whatever_it_lacks(vo
     assert_int_equal(lab_count(lab, COMMAND_REVOKE), 2);
 }
 
+static void test_a_primary_that_does_not_answer_for_too_long_gives_way(void **state)
+{
+    (void)state;
+    lab = lab_new(3);
+    lab->dynamic.primary_start_timeout_ms = 20000;
+    settle();
+    lab_node(lab, 1)->pg.facts.hung_since_ms = lab->now_ms;
+    lab_run(lab, 19900);
+    assert_int_equal(epoch(), 1);
+    lab_until(lab, another_serves, 2000);
+    assert_int_not_equal(lab_primary(lab), 1);
+    assert_int_equal(lab_count(lab, COMMAND_REVOKE), 1); /* Handed over: nothing is lost. */
+}
+
+static void test_a_primary_that_answers_again_in_time_stays(void **state)
+{
+    (void)state;
+    lab = lab_new(3);
+    lab->dynamic.primary_start_timeout_ms = 0; /* It has some seconds all the same. */
+    settle();
+    lab_node(lab, 1)->pg.facts.hung_since_ms = lab->now_ms;
+    lab_run(lab, 9900);
+    lab_node(lab, 1)->pg.facts.hung_since_ms = 0;
+    lab_run(lab, 10000);
+    assert_int_equal(epoch(), 1);
+}
+
 static void test_a_restart_is_a_new_epoch_of_the_same_node(void **state)
 {
     uint64_t old_start;
@@ -1006,6 +1033,8 @@ int main(void)
         TEST(test_a_start_that_would_take_too_long_is_not_begun),
         TEST(test_a_long_start_is_begun_when_the_others_lack_too_much),
         TEST(test_with_no_time_to_start_a_standby_takes_over_whatever_it_lacks),
+        TEST(test_a_primary_that_does_not_answer_for_too_long_gives_way),
+        TEST(test_a_primary_that_answers_again_in_time_stays),
         TEST(test_a_restart_is_a_new_epoch_of_the_same_node),
         TEST(test_a_daemon_that_restarts_adopts_its_server),
         TEST(test_a_dead_daemon_ends_its_server_by_the_deadline),
