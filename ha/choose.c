@@ -4,20 +4,18 @@
 
 uint64_t choose_lag(const struct choose_input *input, const struct choose_candidate *candidate)
 {
+    uint64_t has_lsn = candidate->position.lsn;
+
     if (candidate->marker_epoch > input->last_marker) {
         return 0;
     }
-    if (candidate->marker_epoch < input->last_marker) {
-        /* Behind by a whole epoch: it never got the first commit of the last primary. What it has
-         * past the place where that epoch began is another line, and counts for nothing. */
-        const bool left =
-            input->last_start_lsn != 0 && candidate->position.lsn > input->last_start_lsn;
-        const uint64_t common_lsn = left ? input->last_start_lsn : candidate->position.lsn;
-
-        return input->last_lsn > common_lsn ? input->last_lsn - common_lsn : 1;
+    if (candidate->marker_epoch == input->last_marker) {
+        return input->last_lsn > has_lsn ? input->last_lsn - has_lsn : 0;
     }
-    return input->last_lsn > candidate->position.lsn ? input->last_lsn - candidate->position.lsn
-                                                     : 0;
+    /* Behind by a whole epoch: it never got the first commit of the last primary. What it has past
+     * the place where the lines part counts for nothing. */
+    has_lsn = has_lsn < candidate->shared_lsn ? has_lsn : candidate->shared_lsn;
+    return input->last_lsn > has_lsn ? input->last_lsn - has_lsn : 1;
 }
 
 static enum choose_why_not judge(

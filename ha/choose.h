@@ -38,6 +38,7 @@ struct choose_candidate {
     bool old_primary; /* Grantee of the epoch before. */
     uint64_t marker_epoch;
     struct pg_position position;
+    uint64_t shared_lsn; /* So far its marker's line and the last primary's are one. */
     int32_t priority;
     enum choose_why_not why_not; /* Result. */
 };
@@ -45,10 +46,9 @@ struct choose_candidate {
 struct choose_input {
     uint32_t count;
     struct choose_candidate candidates[CLUSTER_MEMBERS_MAX];
-    uint64_t requested;      /* Node asked for; 0: none. Wins if eligible, whatever its lag. */
-    uint64_t last_marker;    /* Newest marker and position of the old primary known to anybody: */
-    uint64_t last_lsn;       /* the reference of the lag; 0: unknown. */
-    uint64_t last_start_lsn; /* Where its epoch left the line of the one before; 0: unknown. */
+    uint64_t requested;         /* Node asked for; 0: none. Wins if eligible, whatever its lag. */
+    uint64_t last_marker;       /* Newest epoch that served, and the newest position known of it: */
+    uint64_t last_lsn;          /* the reference of the lag; 0: unknown. */
     uint64_t maximum_lag_bytes; /* UINT64_MAX: no limit. */
     bool old_primary_last;      /* It lost its lease or failed: equal nodes go before it. */
 };

@@ -69,6 +69,42 @@ const struct cluster_grant *cluster_grant_of(const struct cluster *cluster, uint
     return NULL;
 }
 
+const struct cluster_grant *cluster_parent_of(
+    const struct cluster *cluster, const struct cluster_grant *grant)
+{
+    /* The first grant of a cluster may have found data with the marker of another one's epoch, of
+     * any number: that is no grant of ours, and a walk must not come back up by it. */
+    return grant->parent < grant->epoch ? cluster_grant_of(cluster, grant->parent) : NULL;
+}
+
+uint64_t cluster_shared_lsn(const struct cluster *cluster, uint64_t a, uint64_t b)
+{
+    const struct cluster_grant *one = cluster_grant_of(cluster, a);
+    const struct cluster_grant *other = cluster_grant_of(cluster, b);
+    uint64_t lsn = UINT64_MAX;
+
+    while (one != other) {
+        const bool is_newer = other == NULL || (one != NULL && one->epoch > other->epoch);
+        const struct cluster_grant *newer = is_newer ? one : other;
+
+        if (newer->start.lsn != 0 && newer->start.lsn < lsn) {
+            lsn = newer->start.lsn;
+        }
+        *(is_newer ? &one : &other) = cluster_parent_of(cluster, newer);
+    }
+    return lsn;
+}
+
+const struct cluster_grant *cluster_last_served(const struct cluster *cluster)
+{
+    for (uint32_t i = cluster->history_count; i > 0; i--) {
+        if (cluster->history[i - 1].served) {
+            return &cluster->history[i - 1];
+        }
+    }
+    return NULL;
+}
+
 const struct cluster_outcome *cluster_outcome(const struct cluster *cluster, uint64_t id)
 {
     for (size_t i = 0; id != 0 && i < CLUSTER_OUTCOMES_MAX; i++) {

@@ -169,6 +169,14 @@ uint64_t cluster_grantee(const struct cluster *cluster);
 /* The largest ttl this state names; what a wait has to cover. */
 uint64_t cluster_ttl_max(const struct cluster *cluster);
 
+/* The grant whose WAL it continued; NULL: none, or the history does not go back so far. */
+const struct cluster_grant *cluster_parent_of(
+    const struct cluster *cluster, const struct cluster_grant *grant);
+/* Up to where the WAL of two epochs is one, as far as the history tells; UINT64_MAX: all of it. */
+uint64_t cluster_shared_lsn(const struct cluster *cluster, uint64_t a, uint64_t b);
+/* The newest grant that served; NULL: none did. */
+const struct cluster_grant *cluster_last_served(const struct cluster *cluster);
+
 const char *cluster_phase_name(enum cluster_phase phase);
 const char *command_name(enum command_kind kind);
 

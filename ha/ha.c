@@ -324,6 +324,13 @@ const struct ha_status *ha_known_status(const struct ha *ha, uint64_t node)
     return peer != NULL && peer->heard_ms != 0 ? &peer->status : NULL;
 }
 
+uint64_t ha_told_lsn(const struct ha *ha, uint64_t node, uint64_t epoch)
+{
+    const struct ha_peer *peer = find_peer(ha, node);
+
+    return peer != NULL && peer->told_epoch >= epoch ? peer->told_lsn : 0;
+}
+
 const struct ha_status *ha_fresh_status(const struct ha *ha, uint64_t node)
 {
     const struct ha_peer *peer = find_peer(ha, node);

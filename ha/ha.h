@@ -124,34 +124,33 @@ struct ha_reply {
     char text[CLUSTER_REASON_SIZE];
 };
 
-#define HA_NOTE_MAP(X)                                               \
-    X(NONE, DEBUG, "nothing")                                        \
-    X(GRANT_SEEN, INFO, "new grant")                                 \
-    X(SERVING, INFO, "primary is serving")                           \
-    X(REVOKED, INFO, "grant revoked")                                \
-    X(HANDED_OVER, INFO, "handed over")                              \
-    X(SUSPECT, WARNING, "no completed lease round from the primary") \
-    X(REVOKING, WARNING, "revoking the grant")                       \
-    X(CHOSEN, INFO, "chose the next primary")                        \
-    X(NO_CANDIDATE, WARNING, "nobody can be primary")                \
-    X(HANDING_OVER, INFO, "handing over")                            \
-    X(LEASE_TAKEN, INFO, "lease runs")                               \
-    X(LEASE_LOST, ERROR, "lease ended")                              \
-    X(ROUND_REFUSED, DEBUG, "does not answer a lease round")         \
-    X(PLEDGED, INFO, "pledged")                                      \
-    X(ACTION, INFO, "action")                                        \
-    X(ACTION_FAILED, ERROR, "action failed")                         \
-    X(PG_DIED, ERROR, "PostgreSQL died")                             \
-    X(REFUSES_GRANT, ERROR, "cannot take this grant")                \
-    X(ADOPTED, INFO, "adopted a running PostgreSQL")                 \
-    X(INIT_CLAIMED, INFO, "may initialise the cluster")              \
-    X(WRONG_SYSTEM, CRITICAL, "system identifier mismatch")          \
-    X(DIVERGED, WARNING, "WAL diverged from the primary's")          \
-    X(MEMBER_CHANGE, INFO, "membership")                             \
-    X(REQUEST, INFO, "request")                                      \
-    X(CONFIG_CHANGED, INFO, "dynamic configuration changed")         \
-    X(VOID_COMMAND, DEBUG, "void command")                           \
-    X(TRANSFER, INFO, "hands Raft leadership to the primary")        \
+#define HA_NOTE_MAP(X)                                        \
+    X(NONE, DEBUG, "nothing")                                 \
+    X(GRANT_SEEN, INFO, "new grant")                          \
+    X(SERVING, INFO, "primary is serving")                    \
+    X(REVOKED, INFO, "grant revoked")                         \
+    X(HANDED_OVER, INFO, "handed over")                       \
+    X(REVOKING, WARNING, "revoking the grant")                \
+    X(CHOSEN, INFO, "chose the next primary")                 \
+    X(NO_CANDIDATE, WARNING, "nobody can be primary")         \
+    X(HANDING_OVER, INFO, "handing over")                     \
+    X(LEASE_TAKEN, INFO, "lease runs")                        \
+    X(LEASE_LOST, ERROR, "lease ended")                       \
+    X(ROUND_REFUSED, DEBUG, "does not answer a lease round")  \
+    X(PLEDGED, INFO, "pledged")                               \
+    X(ACTION, INFO, "action")                                 \
+    X(ACTION_FAILED, ERROR, "action failed")                  \
+    X(PG_DIED, ERROR, "PostgreSQL died")                      \
+    X(REFUSES_GRANT, ERROR, "cannot take this grant")         \
+    X(ADOPTED, INFO, "adopted a running PostgreSQL")          \
+    X(INIT_CLAIMED, INFO, "may initialise the cluster")       \
+    X(WRONG_SYSTEM, CRITICAL, "system identifier mismatch")   \
+    X(DIVERGED, WARNING, "WAL diverged from the primary's")   \
+    X(MEMBER_CHANGE, INFO, "membership")                      \
+    X(REQUEST, INFO, "request")                               \
+    X(CONFIG_CHANGED, INFO, "dynamic configuration changed")  \
+    X(VOID_COMMAND, DEBUG, "void command")                    \
+    X(TRANSFER, INFO, "hands Raft leadership to the primary") \
     X(LEAVING, INFO, "leaving")
 
 enum ha_note_kind {

@@ -31,6 +31,10 @@ struct ha_peer {
     uint64_t id;
     uint64_t heard_ms; /* 0: never. */
     struct ha_status status;
+    /* The newest epoch that it was writable in, and the most that it said to have written then: its
+     * next daemon knows nothing of it. */
+    uint64_t told_epoch;
+    uint64_t told_lsn;
 };
 
 /* Something the outside waits for. */
@@ -139,11 +143,6 @@ struct ha {
     uint64_t ttl_seen_ms;  /* ... knows since. */
     char no_grant_reason[CLUSTER_REASON_SIZE];
 
-    /* The newest position that any primary has told of while it was writable: its next daemon
-     * knows nothing of it. */
-    uint64_t told_epoch;
-    uint64_t told_lsn;
-
     /* Status. */
     uint64_t status_number;
     uint64_t status_sent_ms;
@@ -184,6 +183,8 @@ bool ha_settled(const struct ha *ha);
 /* The newest status of a node if it was heard within ttl / 2, this node's own included. */
 const struct ha_status *ha_fresh_status(const struct ha *ha, uint64_t node);
 const struct ha_status *ha_known_status(const struct ha *ha, uint64_t node);
+/* The most that the node said to have written in this epoch, or since; 0: it was not heard. */
+uint64_t ha_told_lsn(const struct ha *ha, uint64_t node, uint64_t epoch);
 bool ha_is_voter(const struct ha *ha, uint64_t node);
 bool ha_is_moving(const struct ha *ha);
 /* How long a grantee may take to become writable. */

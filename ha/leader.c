@@ -219,21 +219,19 @@ static void begin(struct ha *ha)
 
 /* Choice. */
 
-/* The lag's reference: the newest that anybody knows of the old primary's WAL. */
+/*
+ * The lag's reference: the newest that anybody knows of the WAL of the last epoch that served. What
+ * was granted after it and never served is no reason to lose more.
+ */
 static void find_reference(const struct ha *ha, struct choose_input *input)
 {
-    const struct cluster_grant *last = &ha->cluster.last;
-    const struct ha_status *old = ha_known_status(ha, last->node);
+    const struct cluster_grant *served = cluster_last_served(&ha->cluster);
 
-    input->last_marker = last->served ? last->epoch : 0;
-    input->last_start_lsn = last->start.lsn;
-    input->last_lsn = last->served ? last->served_at.lsn : last->start.lsn;
-    if (last->served && ha->told_epoch == last->epoch) {
-        input->last_lsn = time_max(input->last_lsn, ha->told_lsn);
-    }
-    if (last->served && old != NULL && old->stopped.epoch == last->epoch &&
-        old->stopped.end_final) {
-        input->last_lsn = time_max(input->last_lsn, old->stopped.end.lsn);
+    input->last_lsn = ha->cluster.last.start.lsn;
+    if (served != NULL) {
+        input->last_marker = served->epoch;
+        input->last_lsn =
+            time_max(served->served_at.lsn, ha_told_lsn(ha, served->node, served->epoch));
     }
 }
 
@@ -268,6 +266,7 @@ static void add_candidate(const struct ha *ha, struct choose_input *input, uint6
         .old_primary = node == cluster->last.node,
         .marker_epoch = status->marker_epoch,
         .position = status->pledged_position,
+        .shared_lsn = cluster_shared_lsn(cluster, input->last_marker, status->marker_epoch),
         .priority = status->failover_priority,
     };
 }

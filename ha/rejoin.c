@@ -36,7 +36,7 @@ static enum rejoin decide_for_marker(
 
     ASSERT(grant->epoch != 0);
     while (grant->epoch != marker_epoch) {
-        const struct cluster_grant *parent = cluster_grant_of(cluster, grant->parent);
+        const struct cluster_grant *parent = cluster_parent_of(cluster, grant);
 
         if (grant->parent < marker_epoch) {
             return off_line(primary_timeline, end); /* Its epoch is a branch that was given up. */

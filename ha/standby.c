@@ -249,23 +249,25 @@ static bool follows_already(const struct ha *ha, const struct pg_upstream *upstr
 static void follow_running(struct ha *ha, const struct pg_upstream *upstream)
 {
     const struct pg_facts *facts = &ha->facts;
-    enum rejoin rejoin;
+    const bool follows = follows_already(ha, upstream);
+    enum rejoin rejoin = REJOIN_FOLLOW;
 
-    if (follows_already(ha, upstream)) {
+    if (follows && facts->receiver_running) {
         return;
     }
-    if (is_on_line_anyway(ha, upstream)) {
-        follow_now(ha, upstream);
-        return;
+    /* Also of one that follows and gets nothing: what the upstream before still sent while this was
+     * decided may lie past the line. */
+    if (!is_on_line_anyway(ha, upstream)) {
+        if (!replay_is_told(facts)) {
+            return; /* Where its own WAL ends is known when it has replayed it. */
+        }
+        rejoin =
+            rejoin_decide(&ha->cluster, upstream->timeline, &facts->record, postgres_position(ha));
     }
-    if (!replay_is_told(facts)) {
-        return; /* It depends on where its own WAL ends: that is known when it has replayed it. */
-    }
-    rejoin = rejoin_decide(&ha->cluster, upstream->timeline, &facts->record, postgres_position(ha));
-    if (rejoin == REJOIN_FOLLOW) {
-        follow_now(ha, upstream);
-    } else {
+    if (rejoin != REJOIN_FOLLOW) {
         mend(ha, rejoin, upstream);
+    } else if (!follows) {
+        follow_now(ha, upstream);
     }
 }
 

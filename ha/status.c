@@ -180,16 +180,26 @@ static struct ha_peer *peer_of(struct ha *ha, uint64_t node)
     return oldest;
 }
 
-static void remember_position(struct ha *ha, const struct ha_status *status)
+static void remember_lsn(struct ha_peer *peer, uint64_t epoch, uint64_t lsn)
 {
-    if (!status->writable || status->writable_epoch < ha->told_epoch) {
-        return;
+    if (epoch > peer->told_epoch) {
+        peer->told_epoch = epoch;
+        peer->told_lsn = 0;
     }
-    if (status->writable_epoch > ha->told_epoch) {
-        ha->told_epoch = status->writable_epoch;
-        ha->told_lsn = 0;
+    if (epoch == peer->told_epoch) {
+        peer->told_lsn = time_max(peer->told_lsn, lsn);
     }
-    ha->told_lsn = time_max(ha->told_lsn, status->position.lsn);
+}
+
+/* What was written stays written, whatever comes later, and however late this comes. */
+static void remember_position(struct ha_peer *peer, const struct ha_status *status)
+{
+    if (status->writable) {
+        remember_lsn(peer, status->writable_epoch, status->position.lsn);
+    }
+    if (status->stopped.end_final) {
+        remember_lsn(peer, status->stopped.epoch, status->stopped.end.lsn);
+    }
 }
 
 /*
@@ -215,13 +225,13 @@ void status_receive(struct ha *ha, const struct ha_message *message)
     struct ha_peer *peer = peer_of(ha, message->from);
     const struct ha_status *status = &message->status;
 
+    remember_position(peer, status);
     if (was_overtaken(ha, peer, status)) {
         return;
     }
     peer->heard_ms = ha->now_ms;
     peer->status = *status;
     peer->status.member.id = message->from;
-    remember_position(ha, status);
 }
 
 /*
@@ -334,7 +344,7 @@ void status_tick(struct ha *ha)
     status_fill(ha, &status);
     own->heard_ms = ha->now_ms;
     own->status = status;
-    remember_position(ha, &status);
+    remember_position(own, &status);
     if (ha->status_sent_ms != 0 &&
         age_ms < time_min(STATUS_EVERY_MS, time_max(ha_ttl(ha) / 5, 1)) &&
         !(age_ms >= STATUS_GAP_MS && is_news(ha, &status))) {

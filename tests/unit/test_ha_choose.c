@@ -30,6 +30,7 @@ static int set_up(void **state)
             .old_primary = nodes[i] == A,
             .marker_epoch = 5,
             .position = {.timeline = 3, .lsn = 1000},
+            .shared_lsn = UINT64_MAX,
             .priority = 1,
         };
     }
@@ -114,6 +115,20 @@ static void test_lag_is_counted_from_the_newest_position_known(void **state)
     assert_int_equal(choose_lag(&input, candidate(B)), 600);
     candidate(B)->marker_epoch = 6;
     assert_int_equal(choose_lag(&input, candidate(B)), 0);
+}
+
+static void test_what_lies_past_the_place_where_the_lines_part_counts_for_nothing(void **state)
+{
+    (void)state;
+    candidate(B)->position.lsn = 1400;
+    candidate(B)->shared_lsn = 300;
+    candidate(B)->marker_epoch = 4;
+    assert_int_equal(choose_lag(&input, candidate(B)), 700);
+    candidate(B)->position.lsn = 200;
+    assert_int_equal(choose_lag(&input, candidate(B)), 800);
+    /* Of the same epoch there is one line only. */
+    candidate(B)->marker_epoch = 5;
+    assert_int_equal(choose_lag(&input, candidate(B)), 800);
 }
 
 static void test_what_was_asked_for_wins_whatever_it_lacks(void **state)
@@ -203,6 +218,7 @@ int main(void)
         TEST(test_a_newer_marker_goes_before_more_wal_and_a_higher_timeline),
         TEST(test_a_node_that_lacks_too_much_is_left_out),
         TEST(test_lag_is_counted_from_the_newest_position_known),
+        TEST(test_what_lies_past_the_place_where_the_lines_part_counts_for_nothing),
         TEST(test_what_was_asked_for_wins_whatever_it_lacks),
         TEST(test_what_was_asked_for_and_cannot_is_passed_over),
         TEST(test_each_reason_leaves_a_node_out),

@@ -255,6 +255,36 @@ static void test_before_the_first_epoch_positions_decide(void **state)
     assert_int_equal(decide(2, 0, 1, 500), REJOIN_FOLLOW);
 }
 
+/* A cluster made around the data of another one: its first grant continued that one's epoch 3. */
+static void test_a_walk_along_the_grants_ends_also_where_the_first_continued_a_later_number(
+    void **state)
+{
+    (void)state;
+    grant(1, A, 3, 100, 1);
+    grant(2, B, 1, 200, 2);
+    grant(3, C, 2, 300, 3);
+    grant(4, A, 3, 400, 4);
+    assert_int_equal(decide(4, 0, 1, 90), REJOIN_CLONE);
+    assert_int_equal(decide(4, 3, 3, 400), REJOIN_FOLLOW);
+    assert_int_equal(cluster_shared_lsn(&cluster, 4, 0), 100);
+}
+
+static void test_two_lines_are_one_up_to_where_the_first_of_them_left(void **state)
+{
+    (void)state;
+    grant(1, A, 0, 100, 1);
+    grant(2, A, 1, 500, 1);
+    grant(3, B, 1, 300, 2); /* A branch: A went on to 500 before. */
+    grant(4, C, 2, 700, 3);
+    assert_true(cluster_shared_lsn(&cluster, 4, 4) == UINT64_MAX);
+    assert_int_equal(cluster_shared_lsn(&cluster, 4, 2), 700);
+    assert_int_equal(cluster_shared_lsn(&cluster, 4, 1), 500);
+    assert_int_equal(cluster_shared_lsn(&cluster, 4, 3), 300);
+    assert_int_equal(cluster_shared_lsn(&cluster, 3, 4), 300);
+    assert_int_equal(cluster_shared_lsn(&cluster, 4, 0), 100);
+    assert_int_equal(cluster_shared_lsn(&cluster, 4, 99), 100); /* Of no grant of ours. */
+}
+
 static void test_what_the_history_does_not_tell_any_more_is_cloned(void **state)
 {
     (void)state;
@@ -310,6 +340,8 @@ int main(void)
         TEST(test_a_followed_epoch_that_the_history_does_not_tell_any_more_proves_nothing),
         TEST(test_a_branch_given_up_is_seen_past_later_grants),
         TEST(test_before_the_first_epoch_positions_decide),
+        TEST(test_a_walk_along_the_grants_ends_also_where_the_first_continued_a_later_number),
+        TEST(test_two_lines_are_one_up_to_where_the_first_of_them_left),
         TEST(test_what_the_history_does_not_tell_any_more_is_cloned),
         TEST(test_a_long_line_holds_everywhere),
         TEST(test_each_decision_has_a_name),

@@ -301,6 +301,26 @@ static void test_an_old_primary_that_comes_back_follows_the_new_one(void **state
     assert_true(lab_node(lab, 1)->noted[HA_NOTE_DIVERGED] > 0); /* It wrote until its fence. */
 }
 
+static bool third_is_told_to_follow(const struct lab *any)
+{
+    return any->nodes[2].pg.action.kind == PG_ACTION_FOLLOW;
+}
+
+static void test_what_an_old_upstream_still_sent_is_seen_when_nothing_comes_from_the_new_one(
+    void **state)
+{
+    (void)state;
+    running(3);
+    lab_power_off(lab, 1);
+    lab_until(lab, third_is_told_to_follow, 3 * TTL_MS);
+    assert_int_equal(lab_node(lab, 3)->noted[HA_NOTE_DIVERGED], 0);
+    lab_node(lab, 3)->pg.lsn += 1U << 20;
+    lab_run(lab, 5000);
+    assert_true(lab_node(lab, 3)->noted[HA_NOTE_DIVERGED] > 0);
+    lab_power_on(lab, 1);
+    lab_until(lab, lab_all_is_well, 5000);
+}
+
 /* Two failovers within one restart point: the control files still name the first timeline. */
 static void test_a_standby_that_tells_an_old_timeline_is_not_taken_for_diverged(void **state)
 {
@@ -830,6 +850,42 @@ static void test_a_grantee_that_fails_is_left_out(void **state)
     assert_false(lab_cluster(lab)->last.fenced);
 }
 
+/* What may be lost is counted from the last epoch that served, not from the one that failed. */
+static void test_after_a_failed_grant_nobody_is_chosen_who_lacks_too_much(void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 2)->pg.stalled = true;
+    lab_run(lab, 11000); /* More than maximum_lag_on_failover. */
+    lab_node(lab, 3)->pg.fails_to_promote = true;
+    lab_power_off(lab, 1);
+    lab_run(lab, 6 * TTL_MS);
+    assert_int_equal(lab_newest(lab, COMMAND_GRANT)->command.node, 3);
+    assert_int_equal(lab_primary(lab), 0);
+    lab_node(lab, 3)->pg.fails_to_promote = false;
+    lab_until(lab, lab_somebody_serves, 15000);
+    assert_int_equal(lab_primary(lab), 3);
+}
+
+static void test_a_position_that_comes_late_counts_all_the_same(void **state)
+{
+    (void)state;
+    running(3);
+    for (uint64_t to = 2; to <= 3; to++) {
+        struct ha_message *late = &lab->messages[lab->message_count++];
+
+        *late = (struct ha_message){.kind = HA_MESSAGE_STATUS, .from = 1, .to = to};
+        late->status = *ha_known_status(lab_node(lab, to)->ha, 1);
+        late->status.number = 1;
+        late->status.position.lsn += 2U << 20;
+    }
+    lab_step(lab);
+    lab_power_off(lab, 1);
+    lab_run(lab, 6 * TTL_MS);
+    assert_int_equal(lab_cluster(lab)->phase, CLUSTER_REVOKED);
+    assert_int_equal(lab_count(lab, COMMAND_GRANT), 1);
+}
+
 static void test_the_only_grantee_tries_again_after_a_failure(void **state)
 {
     (void)state;
@@ -1020,6 +1076,7 @@ int main(void)
         TEST(test_when_the_primarys_node_is_gone_nobody_is_granted_before_the_wait),
         TEST(test_the_membership_may_change_while_a_server_without_a_guard_is_waited_for),
         TEST(test_an_old_primary_that_comes_back_follows_the_new_one),
+        TEST(test_what_an_old_upstream_still_sent_is_seen_when_nothing_comes_from_the_new_one),
         TEST(test_a_standby_that_tells_an_old_timeline_is_not_taken_for_diverged),
         TEST(test_an_old_primary_that_hangs_is_not_waited_for_by_who_has_all_of_it),
         TEST(test_an_old_primary_that_has_more_is_waited_for),
@@ -1050,6 +1107,8 @@ int main(void)
         TEST(test_a_grantee_that_lost_wal_refuses),
         TEST(test_a_grantee_with_another_data_directory_refuses),
         TEST(test_a_grantee_that_fails_is_left_out),
+        TEST(test_after_a_failed_grant_nobody_is_chosen_who_lacks_too_much),
+        TEST(test_a_position_that_comes_late_counts_all_the_same),
         TEST(test_the_only_grantee_tries_again_after_a_failure),
         TEST(test_a_grant_outlives_the_wait_of_a_voter_that_restarts),
         TEST(test_a_grantee_that_does_not_know_that_it_served_does_not_start_again),
