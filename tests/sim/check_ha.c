@@ -131,7 +131,8 @@ void check_command(
 void check_grant_proposed(struct sim_node *node, const struct command *command)
 {
     const struct cluster *cluster = ha_cluster(node->ha);
-    const struct sim_node *old = sim_find(node->world, cluster->last.node);
+    const struct cluster_grant *served = cluster_last_served(cluster);
+    const struct sim_node *old = served == NULL ? NULL : sim_find(node->world, served->node);
     const struct ha_status *status = ha_known_status(node->ha, command->node);
     struct sim_epoch *epoch;
     uint32_t pledged = 0;
@@ -167,8 +168,8 @@ void check_grant_proposed(struct sim_node *node, const struct command *command)
     epoch = epoch_of(node, command->epoch);
     epoch->proposals[epoch->proposal_count++ % 4] = (struct sim_proposal){
         .term = raft_term(node->raft),
-        .known_lsn = old != NULL && cluster->last.served &&
-                             node->reported_epoch[old->number] == cluster->last.epoch
+        .known_epoch = served == NULL ? 0 : served->epoch,
+        .known_lsn = old != NULL && node->reported_epoch[old->number] == served->epoch
                          ? node->reported_lsn[old->number]
                          : 0,
         .maximum_lag_bytes = node->dynamic.maximum_lag_bytes,
@@ -310,6 +311,7 @@ void check_ha_sent(struct sim_node *node, const struct ha_message *message)
     if (message->kind == HA_MESSAGE_STATUS && !node->witness) {
         check_pledge(node, &message->status);
         node->told_gave_up = time_max(message->status.failed_epoch, message->status.refused_epoch);
+        node->told_gone = time_max(node->told_gone, message->status.stopped.epoch);
     }
     if (message->kind == HA_MESSAGE_RENEW) {
         /* Rule 6: else nobody would suspect a primary that is none any more. */
@@ -409,7 +411,8 @@ void check_armed(struct sim_node *node, uint64_t epoch)
         node, known->armed == 1U << node->number, "epoch %llu has two writable nodes",
         (unsigned long long)epoch);
     CHECK(
-        node, !known->served, "a writable start under epoch %llu, which had served",
+        node, node->told_gone < epoch,
+        "a writable start under epoch %llu, of which it has said that nothing is left",
         (unsigned long long)epoch);
 }
 
@@ -447,7 +450,9 @@ void check_writable(struct sim_node *node, uint64_t epoch)
 
         if (pg_model_contains(&node->pg, commit.at, commit.id)) {
             world->commits[kept++] = commit;
-        } else if (pg_model_lsn(commit.at + 1) <= proposal->known_lsn) {
+        } else if (
+            commit.epoch <= proposal->known_epoch &&
+            pg_model_lsn(commit.at + 1) <= proposal->known_lsn) {
             lost_known++;
         }
     }

@@ -180,6 +180,8 @@ static void switch_over(struct world *world)
 
 void end_check(struct world *world)
 {
+    /* What the last faults have begun comes to its end: a fence, say. */
+    world_run_to(world, world->now_us + world->swarm.ttl_ms * 1000);
     await_whole(world, "after the faults");
     if (count_standbys(world) > 0) {
         switch_over(world);

@@ -130,13 +130,9 @@ static void tell_progress(struct campaign *campaign)
     }
     campaign->told = now;
     (void)printf(
-        "%" PRIu64 " of %" PRIu64 " seeds, %.1f a second, %" PRIu64 " failed", campaign->ended,
+        "%" PRIu64 " of %" PRIu64 " seeds, %.1f a second, %" PRIu64 " failed\n", campaign->ended,
         campaign->options->seeds, (double)campaign->ended / (now - campaign->begun),
         campaign->failed);
-    if (campaign->failed > 0) {
-        (void)printf(", seed %" PRIu64 " last", campaign->failures[campaign->failed - 1]);
-    }
-    (void)printf("\n");
 }
 
 static bool start_next(struct campaign *campaign, struct job *job)
@@ -155,6 +151,7 @@ static void end_one(struct campaign *campaign, struct job *job, int status)
     job->pid = 0;
     campaign->ended++;
     if (!succeeded(status)) {
+        (void)printf("seed %" PRIu64 " fails\n", job->seed);
         campaign->failures[campaign->failed++] = job->seed;
         campaign->next = campaign->options->first ? campaign->options->seeds : campaign->next;
     }

@@ -236,8 +236,8 @@ static void commit(struct world *world)
             world->commits = realloc(world->commits, world->commit_space * sizeof *world->commits);
             ASSERT(world->commits != NULL);
         }
-        world->commits[world->commit_count++] =
-            (struct sim_commit){.id = id, .at = node->pg.wal.count - 1};
+        world->commits[world->commit_count++] = (struct sim_commit){
+            .id = id, .at = node->pg.wal.count - 1, .epoch = node->pg.guard.armed_epoch};
         world->acknowledged++;
     }
     world->next_client_us =

@@ -223,6 +223,7 @@ struct sim_node {
     uint32_t states[SIM_MACHINES];
     struct sim_round rounds[SIM_ROUNDS];
     uint64_t told_gave_up; /* Epoch that its newest status gives up. */
+    uint64_t told_gone;    /* Rule 14: newest epoch whose server it has reported as gone. */
     uint64_t disturbed_us; /* Since then nothing is wrong with daemon, machine or PostgreSQL. */
     uint64_t given_us[SIM_NODES_MAX];       /* A lease that it answered for may run so long, ... */
     uint64_t given_epoch[SIM_NODES_MAX];    /* ... and for which epoch that was. */
@@ -233,11 +234,13 @@ struct sim_node {
 struct sim_commit {
     uint64_t id;
     uint64_t at; /* Place in the WAL. */
+    uint64_t epoch;
 };
 
-/* What a leader knew of the old primary when it proposed a grant. */
+/* What a leader knew of the last primary that served when it proposed a grant. */
 struct sim_proposal {
     uint64_t term; /* 0: a free place. */
+    uint64_t known_epoch;
     uint64_t known_lsn;
     uint64_t maximum_lag_bytes;
     bool requested;
