@@ -52,14 +52,14 @@ static enum status parse_field(const char **at, struct log_part *part, struct er
     if (end == NULL || !find_field(name, (size_t)(end - name), &part->field)) {
         return ERR(
             err, INVALID,
-            "log format: no field at \"%%(%s\"; there are asctime, levelname, message, name "
+            "no field at \"%%(%s\"; there are asctime, levelname, message, name "
             "and process",
             name);
     }
     *at = end + 1;
     part->width = read_width(at);
     if (**at != 's' && !(**at == 'd' && part->field == LOG_FIELD_PROCESS)) {
-        return ERR(err, INVALID, "log format: expected \"s\" at \"%s\"", *at);
+        return ERR(err, INVALID, "expected \"s\" at \"%s\"", *at);
     }
     (*at)++;
     return STATUS_OK;
@@ -79,14 +79,14 @@ enum status log_format_parse(struct log_format *format, const char *text, struct
     const char *at = format->text;
 
     if (!text_copy(format->text, sizeof format->text, text)) {
-        return ERR(err, INVALID, "log format: longer than %d bytes", LOG_FORMAT_SIZE - 1);
+        return ERR(err, INVALID, "longer than %d bytes", LOG_FORMAT_SIZE - 1);
     }
     format->part_count = 0;
     while (*at != '\0') {
         struct log_part *part = &format->parts[format->part_count];
 
         if (format->part_count == LOG_FORMAT_PARTS_MAX) {
-            return ERR(err, INVALID, "log format: more than %d parts", LOG_FORMAT_PARTS_MAX);
+            return ERR(err, INVALID, "more than %d parts", LOG_FORMAT_PARTS_MAX);
         }
         if (text_starts_with(at, "%(")) {
             at += 2;
@@ -97,7 +97,7 @@ enum status log_format_parse(struct log_format *format, const char *text, struct
             *part = literal(format, at, 1);
             at += 2;
         } else if (*at == '%') {
-            return ERR(err, INVALID, "log format: expected \"%%(\" or \"%%%%\" at \"%s\"", at);
+            return ERR(err, INVALID, "expected \"%%(\" or \"%%%%\" at \"%s\"", at);
         } else {
             *part = literal(format, at, strcspn(at, "%"));
             at += part->length;

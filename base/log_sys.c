@@ -246,8 +246,11 @@ enum status log_sys_open(const struct log_settings *settings, struct err *err)
             err, INVALID, "static fields of the log: longer than %d bytes as JSON",
             STATIC_FIELDS_SIZE - 1);
     }
-    if (log_format_parse(&shape.format, text, err) != STATUS_OK ||
-        log_file_open(&file, settings->dir, err) != STATUS_OK) {
+    if (log_format_parse(&shape.format, text, err) != STATUS_OK) {
+        err_add_context(err, "log format");
+        return err->status;
+    }
+    if (log_file_open(&file, settings->dir, err) != STATUS_OK) {
         return err->status;
     }
     if (install(&shape, &file, err) != STATUS_OK) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/log_format.h"
 #include "base/text.h"
 #include "conf/pgparams.h"
 #include "conf/read.h"
@@ -177,6 +178,17 @@ static void check_partners(const struct conf *conf, struct problems *problems)
                     partners->items[i].host, partners->items[i].port);
             }
         }
+    }
+}
+
+static void check_log(const struct conf *conf, struct problems *problems)
+{
+    struct log_format format;
+    struct err err;
+
+    if (conf->log.format != NULL &&
+        log_format_parse(&format, conf->log.format, &err) != STATUS_OK) {
+        problem_error(problems, tree_get(conf->root, "log.format"), "%s", err.text);
     }
 }
 
@@ -355,6 +367,7 @@ static void check(
     check_required_text(conf->scope, "scope", "demo", file, problems);
     check_required_text(conf->name, "name", "n1", file, problems);
     check_restapi(conf, file, level, problems);
+    check_log(conf, problems);
     check_raft(conf, file, level, problems);
     check_listeners(conf, problems);
     check_bootstrap(conf, problems);

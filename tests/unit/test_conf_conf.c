@@ -91,6 +91,8 @@ static void test_wrong_values_are_refused_with_place_and_reason(void **state)
          "s.yaml:6: log.level: \"LOUD\" is not right; give one of DEBUG|INFO|WARNING"                                                                             },
         {GOOD "log: {file_num: -1}",                                                                 "log.file_num: \"-1\" is not right; give a whole number, 0.."},
         {GOOD "log:\n  file_size: huge\n",                                                           "s.yaml:7: log.file_size: \"huge\" is not right"             },
+        {GOOD "log: {format: '%(lineno)d'}",
+         "s.yaml:6: log.format: no field at \"%(lineno)d\"; there are asctime"                                                                                    },
         {GOOD "log: [a]",                                                                            "log: a list is not right; give a map"                       },
         {GOOD "log: {mode: 9}",                                                                      "log.mode: \"9\""                                            },
         {GOOD "tags: {nofailover: maybe}",                                                           "tags.nofailover: \"maybe\" is not right; give true"         },
@@ -266,6 +268,16 @@ static void test_a_method_without_a_command_is_refused(void **state)
         "postgresql: {listen: 'h:1', connect_address: 'h:1', data_dir: /d, " USERS ",\n"
         " create_replica_methods: [wal_g]}");
     settings_assert_error(settings, "\"wal_g\" has no command");
+}
+
+static void test_an_empty_log_format_means_the_usual_one(void **state)
+{
+    struct settings *settings = settings_new();
+    const struct conf conf = read_yaml(settings, GOOD "log: {format: ''}");
+
+    (void)state;
+    settings_assert_counts(settings, 0, 0);
+    assert_null(conf.log.format);
 }
 
 static void test_a_witness_needs_no_postgresql(void **state)
@@ -447,6 +459,7 @@ int main(void)
         cmocka_unit_test(test_custom_methods_are_no_unknown_settings),
         cmocka_unit_test(test_what_this_version_does_not_carry_out_is_said),
         cmocka_unit_test(test_a_method_without_a_command_is_refused),
+        cmocka_unit_test(test_an_empty_log_format_means_the_usual_one),
         cmocka_unit_test(test_a_witness_needs_no_postgresql),
         cmocka_unit_test(test_tags_agree_whichever_way_they_are_written),
         cmocka_unit_test(test_words_may_be_one_text_with_commas),
