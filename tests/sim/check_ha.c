@@ -53,7 +53,7 @@ static bool holds_lease(const struct sim_node *node)
         return guard->armed_epoch != 0 && now_ms < guard->armed.end_ms;
     }
     return node->up && lease_holder_runs(&node->ha->holder, now_ms) &&
-           node->ha->stopped.epoch != node->ha->holder.epoch;
+           node->ha->stopped.epoch < node->ha->holder.epoch;
 }
 
 static void check_exclusive(struct world *world)
@@ -480,21 +480,30 @@ static bool would_answer(
            (voter == node || is_quiet_link(node->world, node->number, voter->number, since_us));
 }
 
-/* Rule 3 of the design's section 2, whatever the log's disks do. */
+/* It serves, is asked for nothing else, and has been left alone; so has the network but for cuts.
+ */
+static bool should_serve(const struct sim_node *node, uint64_t epoch, uint64_t since_us)
+{
+    const struct world *world = node->world;
+
+    return sim_is_awake(node) && !node->ended && node->disturbed_us < since_us &&
+           node->config_us < since_us && world->epochs[epoch].served &&
+           node->pg.server == PG_MODEL_WRITABLE && ha_cluster(node->ha)->epoch == epoch &&
+           ha_log_epoch(node->ha) == epoch && node->ha->stopping_epoch != epoch &&
+           (world->swarm.loss == 0 || world->calm) && world->storm_us <= since_us &&
+           world->swarm.delay_max_us * 20 <= world->swarm.ttl_ms * 1000;
+}
+
+/* No demotion without need, whatever the log's disks do. */
 void check_fenced(struct sim_node *node, uint64_t epoch)
 {
     const struct world *world = node->world;
-    const uint64_t window_us = 3 * node->world->swarm.ttl_ms * 1000;
-    const uint64_t since_us = time_since(world->now_us, window_us);
+    const uint64_t since_us = time_since(world->now_us, 3 * world->swarm.ttl_ms * 1000);
     const struct raft_config *config;
     uint32_t voters = 0;
     uint32_t answering = 0;
 
-    if (!sim_is_awake(node) || node->ended || node->disturbed_us >= since_us ||
-        !epoch_of(node, epoch)->served || node->pg.server != PG_MODEL_WRITABLE ||
-        ha_cluster(node->ha)->epoch != epoch || ha_log_epoch(node->ha) != epoch ||
-        node->ha->stopping_epoch == epoch || (world->swarm.loss != 0 && !world->calm) ||
-        world->storm_us > since_us || world->swarm.delay_max_us * 20 > world->swarm.ttl_ms * 1000) {
+    if (!should_serve(node, epoch, since_us)) {
         return;
     }
     config = raft_config(node->raft);

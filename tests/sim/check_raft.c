@@ -148,6 +148,10 @@ void check_raft(struct sim_node *node)
     CHECK(node, commit >= node->commit_seen, "the commit index falls");
     CHECK(node, raft_applied_index(node->raft) == node->applied_index, "applied otherwise");
     node->commit_seen = commit;
+    if (node->config_seen != raft_config(node->raft)->index) {
+        node->config_seen = raft_config(node->raft)->index;
+        node->config_us = world->now_us;
+    }
     for (uint64_t i = node->applied_index + 1; i <= commit; i++) {
         const uint64_t term = raft_term_at(node->raft, i);
 

@@ -215,6 +215,8 @@ struct sim_node {
     uint64_t snapshot_index;
     uint64_t applied_index;
     uint64_t commit_seen;
+    uint64_t config_seen;
+    uint64_t config_us; /* Since when its log has this membership. */
 
     struct pg_model pg;
 
