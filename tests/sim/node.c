@@ -809,7 +809,8 @@ void node_power_off(struct sim_node *node, uint64_t off_us)
     node->suspended_us = 0;
     node->powered = false;
     node->power_us = node->world->now_us + off_us;
-    node->start_us = node->power_us + RESTART_US;
+    /* A daemon that its operator keeps down is not started by that. */
+    node->start_us = time_max(node->start_us, node->power_us + RESTART_US);
     pg_model_crash_node(&node->pg, clock_ms(node));
 }
 
