@@ -266,3 +266,44 @@ enum status files_find_wal(
     files_act_end(files);
     return status;
 }
+
+static enum status read_bytes(const char *path, off_t offset, uint32_t *bytes, struct err *err)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got;
+
+    if (fd == -1) {
+        return files_sys_err(err, "open", path);
+    }
+    got = pread(fd, bytes, sizeof *bytes, offset);
+    (void)close(fd);
+    if (got == -1) {
+        return files_sys_err(err, "read", path);
+    }
+    if (got != sizeof *bytes || *bytes < WAL_RECORD_BYTES_MIN || *bytes > WAL_RECORD_BYTES_MAX) {
+        return ERR(
+            err, CORRUPT, "there is no record at byte %lld of \"%s\"", (long long)offset, path);
+    }
+    return STATUS_OK;
+}
+
+enum status files_read_record_bytes(
+    const struct files *files, struct pg_position at, struct wal_shape shape, uint32_t *bytes,
+    struct err *err)
+{
+    char segment[WAL_SEGMENT_NAME_SIZE];
+    char name[WAL_SEGMENT_NAME_SIZE + 8];
+    char path[FILES_PATH_SIZE];
+    enum status status;
+
+    wal_segment_print(at.timeline, at.lsn, shape, segment);
+    (void)snprintf(name, sizeof name, "pg_wal/%s", segment);
+    status = files_path(path, files->data_dir, name, err);
+    if (status != STATUS_OK) {
+        return status;
+    }
+    files_act_begin(files);
+    status = read_bytes(path, (off_t)(at.lsn % shape.segment_bytes), bytes, err);
+    files_act_end(files);
+    return status;
+}

@@ -16,6 +16,7 @@
 
 #include "base/status.h"
 #include "pgctl/pgctl.h"
+#include "pgctl/wal.h"
 
 #define FILES_PATH_SIZE 1024
 
@@ -134,6 +135,11 @@ struct files_wal {
 /* Looks through pg_wal. NOT_FOUND if there are no segments. */
 MUST_CHECK enum status files_find_wal(
     const struct files *files, uint32_t segment_bytes, struct files_wal *wal, struct err *err);
+
+/* The length of the WAL record that begins there. CORRUPT if no record can have it. */
+MUST_CHECK enum status files_read_record_bytes(
+    const struct files *files, struct pg_position at, struct wal_shape shape, uint32_t *bytes,
+    struct err *err);
 
 /*
  * Whether postmaster.pid says that connections are accepted: asked before connecting, since each

@@ -61,7 +61,9 @@ struct job {
     struct files_look look;
     struct files_wal wal;
     pid_t pid;
-    uint32_t segment_bytes;
+    struct wal_shape shape;
+    struct pg_position record_at;
+    uint32_t record_bytes;
     char *text;         /* Freed with the job. */
     bool writes_record; /* Set by record_begin(). */
     bool fresh;         /* A new data_dir_id is to be drawn. */

@@ -4,7 +4,7 @@
  * Runs beside actions, after each stop and whenever the control file of a stopped server was
  * found changed: pg_controldata, a look at pg_wal for the newest timeline, then pg_waldump to
  * the end of what can be read. After a clean shutdown the end is that of the checkpoint's
- * record. While the server still runs only the control file is read.
+ * record, and nothing is searched. While the server still runs only the control file is read.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -65,51 +65,29 @@ static void publish_end(struct local *local, uint64_t lsn)
     finish(local);
 }
 
-static void on_last_record(void *owner, const struct run_result *result)
+static enum status work_read_record(struct job *job, struct err *err)
 {
-    struct local *local = owner;
-    struct wal_record record;
-
-    local->measure.run = NULL;
-    if (run_succeeded(result) && wal_record_parse(result->output, &record)) {
-        publish_end(local, wal_record_next(&record, local->measure.shape));
-    } else {
-        give_up(local, result, "pg_waldump");
-    }
-    local_unhold(local);
+    return files_read_record_bytes(
+        &job->files, job->record_at, job->shape, &job->record_bytes, err);
 }
 
-/*
- * From a record to the end of the last segment; further pg_waldump would wait 5 s for the next.
- * Both segments are named, else it takes their size from any one, also one that has no WAL yet.
- */
-static void waldump(
-    struct local *local, uint64_t from, const char *option, const struct run_events *events)
+static void after_record(struct local *local, struct job *job)
 {
-    const struct measure *measure = &local->measure;
-    char first[WAL_SEGMENT_NAME_SIZE];
-    char last[WAL_SEGMENT_NAME_SIZE];
-    char start[PG_LSN_TEXT_SIZE];
-    struct run_spec spec;
-
-    wal_segment_print(measure->start.timeline, from, measure->shape, first);
-    wal_segment_print(measure->start.timeline, measure->end_lsn - 1, measure->shape, last);
-    pg_lsn_print(from, start);
-    local_spec(local, &spec, SCAN_LIMIT_MS);
-    local_program(local, NULL, "pg_waldump", &spec);
-    run_spec_arg(&spec, "--path=%s/pg_wal", local->files.data_dir);
-    run_spec_arg(&spec, "--start=%s", start);
-    run_spec_arg(&spec, "%s", option);
-    run_spec_arg(&spec, "%s", first);
-    run_spec_arg(&spec, "%s", last);
-    run(local, &spec, events);
+    if (job->status == STATUS_OK) {
+        publish_end(local, wal_record_next(job->record_at.lsn, job->record_bytes, job->shape));
+    } else {
+        log_warning("the end of WAL could not be found: %s", job->err.text);
+        finish(local);
+    }
 }
 
 static void read_last_record(struct local *local, uint64_t lsn)
 {
-    static const struct run_events events = {.done = on_last_record};
+    struct job *job = job_new(local, work_read_record, after_record);
 
-    waldump(local, lsn, "--limit=1", &events);
+    job->shape = local->measure.shape;
+    job->record_at = (struct pg_position){.timeline = local->measure.start.timeline, .lsn = lsn};
+    job_submit(job);
 }
 
 /* --- 2. Through all of WAL. --- */
@@ -145,17 +123,35 @@ static void on_scanned(void *owner, const struct run_result *result)
     local_unhold(local);
 }
 
+/*
+ * To the end of the last segment; further pg_waldump would wait 5 s for the next. Both segments
+ * are named, else it takes their size from any one, also one that has no WAL yet.
+ */
 static void scan(struct local *local)
 {
     static const struct run_events events = {.done = on_scanned};
+    const struct measure *measure = &local->measure;
+    char first[WAL_SEGMENT_NAME_SIZE];
+    char last[WAL_SEGMENT_NAME_SIZE];
+    char start[PG_LSN_TEXT_SIZE];
+    struct run_spec spec;
 
-    /* Instead of a line for every record. */
-    waldump(local, local->measure.start.lsn, "--stats", &events);
+    wal_segment_print(measure->start.timeline, measure->start.lsn, measure->shape, first);
+    wal_segment_print(measure->start.timeline, measure->end_lsn - 1, measure->shape, last);
+    pg_lsn_print(measure->start.lsn, start);
+    local_spec(local, &spec, SCAN_LIMIT_MS);
+    local_program(local, NULL, "pg_waldump", &spec);
+    run_spec_arg(&spec, "--path=%s/pg_wal", local->files.data_dir);
+    run_spec_arg(&spec, "--start=%s", start);
+    run_spec_arg(&spec, "--stats"); /* Instead of a line for every record. */
+    run_spec_arg(&spec, "%s", first);
+    run_spec_arg(&spec, "%s", last);
+    run(local, &spec, &events);
 }
 
 static enum status work_find_timeline(struct job *job, struct err *err)
 {
-    return files_find_wal(&job->files, job->segment_bytes, &job->wal, err);
+    return files_find_wal(&job->files, job->shape.segment_bytes, &job->wal, err);
 }
 
 static void after_timeline(struct local *local, struct job *job)
@@ -163,23 +159,36 @@ static void after_timeline(struct local *local, struct job *job)
     struct measure *measure = &local->measure;
     const struct controldata *control = &measure->control;
 
-    measure->start = (struct pg_position){.timeline = control->timeline, .lsn = control->redo_lsn};
     if (job->status != STATUS_OK) {
         log_warning("%s", job->err.text);
         finish(local);
         return;
     }
     measure->end_lsn = job->wal.end_lsn;
-    if (control->state == CONTROL_STATE_SHUT_DOWN) {
-        read_last_record(local, control->checkpoint_lsn);
-        return;
-    }
     /* The control file names the old timeline until the first checkpoint on the new one. */
     if (job->wal.timeline > control->timeline) {
         measure->start =
             (struct pg_position){.timeline = job->wal.timeline, .lsn = job->wal.start_lsn};
     }
     scan(local);
+}
+
+static void find_end(struct local *local)
+{
+    struct measure *measure = &local->measure;
+    const struct controldata *control = &measure->control;
+    struct job *job;
+
+    measure->shape = (struct wal_shape){
+        .segment_bytes = control->segment_bytes, .page_bytes = control->page_bytes};
+    measure->start = (struct pg_position){.timeline = control->timeline, .lsn = control->redo_lsn};
+    if (control->state == CONTROL_STATE_SHUT_DOWN) {
+        read_last_record(local, control->checkpoint_lsn);
+        return;
+    }
+    job = job_new(local, work_find_timeline, after_timeline);
+    job->shape = measure->shape;
+    job_submit(job);
 }
 
 /* --- 1. The control file. --- */
@@ -214,16 +223,9 @@ static void on_control(void *owner, const struct run_result *result)
         finish(local);
     } else {
         publish_control(local);
-        measure->shape = (struct wal_shape){
-            .segment_bytes = measure->control.segment_bytes,
-            .page_bytes = measure->control.page_bytes,
-        };
         if (watch_is_gone(local) && !local->closing) {
-            struct job *job = job_new(local, work_find_timeline, after_timeline);
-
             watch_check_record(local, measure->control.min_recovery);
-            job->segment_bytes = measure->control.segment_bytes;
-            job_submit(job);
+            find_end(local);
         } else {
             finish(local);
         }

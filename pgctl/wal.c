@@ -99,36 +99,11 @@ static bool lsn_at(const char *text, uint64_t *lsn)
     return pg_lsn_parse(copy, lsn);
 }
 
-/* rmgr: XLOG len (rec/tot): 114/ 114, tx: 0, lsn: 0/01511A88, prev 0/01511A40, desc: ... */
-bool wal_record_parse(const char *line, struct wal_record *record)
+uint64_t wal_record_next(uint64_t lsn, uint32_t total_bytes, struct wal_shape shape)
 {
-    static const char length_label[] = "len (rec/tot):";
-    static const char lsn_label[] = ", lsn: ";
-    const char *length = strstr(line, length_label);
-    const char *lsn = strstr(line, lsn_label);
-    const char *total = length == NULL ? NULL : strchr(&length[sizeof length_label - 1], '/');
-    unsigned long bytes;
-    char *end;
+    const uint64_t end = wal_record_end(lsn, total_bytes, shape);
 
-    *record = (struct wal_record){0};
-    if (total == NULL || lsn == NULL || !lsn_at(&lsn[sizeof lsn_label - 1], &record->lsn)) {
-        return false;
-    }
-    bytes = strtoul(&total[1], &end, 10);
-    if (end == &total[1] || bytes == 0 || bytes > UINT32_MAX) {
-        return false;
-    }
-    record->total_bytes = (uint32_t)bytes;
-    record->switches_segment =
-        strstr(line, "rmgr: XLOG ") != NULL && strstr(line, "desc: SWITCH") != NULL;
-    return true;
-}
-
-uint64_t wal_record_next(const struct wal_record *record, struct wal_shape shape)
-{
-    const uint64_t end = wal_record_end(record->lsn, record->total_bytes, shape);
-
-    if (!record->switches_segment) {
+    if (total_bytes > WAL_RECORD_BYTES_MIN) {
         return end;
     }
     return (end + shape.segment_bytes - 1) / shape.segment_bytes * shape.segment_bytes;

@@ -2,7 +2,8 @@
  * pgctl/wal.h - names of WAL segments, where a record ends, what `pg_waldump` says.
  *
  * Pure. Together these find the end of valid WAL in the files of a server that is down: the
- * last record that can be read begins somewhere, and its length says where it ends.
+ * last record that can be read begins somewhere, and its length, its first four bytes, says where
+ * it ends.
  */
 #ifndef PGBATON_PGCTL_WAL_H
 #define PGBATON_PGCTL_WAL_H
@@ -34,17 +35,14 @@ void wal_segment_print(
  */
 uint64_t wal_record_end(uint64_t lsn, uint32_t total_bytes, struct wal_shape shape);
 
-/* A line of `pg_waldump`, one per record. */
-struct wal_record {
-    uint64_t lsn;
-    uint32_t total_bytes;
-    bool switches_segment; /* The rest of its segment is not used. */
-};
+#define WAL_RECORD_BYTES_MIN 24         /* A header and nothing else. */
+#define WAL_RECORD_BYTES_MAX 1073741824 /* PostgreSQL makes none that is longer. */
 
-MUST_CHECK bool wal_record_parse(const char *line, struct wal_record *record);
-
-/* Where the next record begins. */
-uint64_t wal_record_next(const struct wal_record *record, struct wal_shape shape);
+/*
+ * Where the next record begins. Only one that leaves the rest of its segment unused has no
+ * content.
+ */
+uint64_t wal_record_next(uint64_t lsn, uint32_t total_bytes, struct wal_shape shape);
 
 /* How a `pg_waldump` that was to read to the end of WAL has ended. */
 enum wal_stop {

@@ -412,6 +412,33 @@ static void test_wal_on_another_disk_is_wiped_with_the_directory(void **state)
     assert_true(file_exists(wal)); /* A mount point, perhaps. */
 }
 
+static void test_a_record_of_wal_begins_with_its_length(void **state)
+{
+    static const struct wal_shape shape = {.segment_bytes = 4096, .page_bytes = 512};
+    struct world *world = *state;
+    const uint32_t words[] = {24, 114, 23, UINT32_MAX};
+    struct pg_position at = {.timeline = 3, .lsn = 4096};
+    char path[FILES_PATH_SIZE];
+    uint32_t bytes = 0;
+
+    fill(world);
+    path_of(world, "pg_wal/000000030000000000000001", path);
+    test_ok(file_replace(path, words, sizeof words, 0644, &world->err), &world->err);
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++, at.lsn += sizeof words[0]) {
+        const enum status expected = i < 2 ? STATUS_OK : STATUS_CORRUPT;
+
+        assert_int_equal(
+            files_read_record_bytes(&world->files, at, shape, &bytes, &world->err), expected);
+        assert_int_equal(bytes, words[i]);
+    }
+    /* Behind the end of the file, and no file. */
+    assert_int_equal(
+        files_read_record_bytes(&world->files, at, shape, &bytes, &world->err), STATUS_CORRUPT);
+    at.timeline = 4;
+    assert_int_equal(
+        files_read_record_bytes(&world->files, at, shape, &bytes, &world->err), STATUS_IO);
+}
+
 static void test_all_file_systems_of_a_directory_are_synced(void **state)
 {
     struct world *world = *state;
@@ -513,6 +540,7 @@ int main(void)
         TEST(test_a_link_that_postgresqls_user_laid_leads_nowhere),
         TEST(test_a_data_directory_behind_a_link_is_one_like_any_other),
         TEST(test_wal_on_another_disk_is_wiped_with_the_directory),
+        TEST(test_a_record_of_wal_begins_with_its_length),
         TEST(test_all_file_systems_of_a_directory_are_synced),
         TEST(test_a_directory_is_judged_by_what_is_in_it),
         TEST(test_a_mark_means_the_directory_that_it_was_made_for),
