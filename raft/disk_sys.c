@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -52,6 +53,13 @@ enum status disk_size(int fd, uint64_t *bytes, struct err *err)
     }
     *bytes = (uint64_t)info.st_size;
     return STATUS_OK;
+}
+
+bool disk_is_full(int fd)
+{
+    struct statvfs volume;
+
+    return fstatvfs(fd, &volume) == 0 && volume.f_bavail == 0;
 }
 
 static enum status sync_dir(const char *dir, struct err *err)

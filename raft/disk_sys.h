@@ -4,6 +4,7 @@
 #ifndef PGBATON_RAFT_DISK_SYS_H
 #define PGBATON_RAFT_DISK_SYS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -15,6 +16,9 @@ MUST_CHECK enum status disk_close_on_exec(int fd, struct err *err);
 MUST_CHECK enum status disk_reserve(int fd, uint64_t bytes, struct err *err);
 
 MUST_CHECK enum status disk_size(int fd, uint64_t *bytes, struct err *err);
+
+/* Whether the volume that the file is on has no block left for us. */
+bool disk_is_full(int fd);
 
 /* Syncs a directory and the one above it: a new directory is a name in its parent. */
 MUST_CHECK enum status disk_sync_dirs(const char *dir, struct err *err);

@@ -8,7 +8,8 @@
  * write; store_uv.c ends the process. A failed write of the meta page: LMDB refuses all
  * further work with MDB_PANIC; the same. ENOSPC from a sync cannot be told from ENOSPC
  * of a write, and need not be: a transaction that is tried again writes all its pages
- * again, and what was committed earlier does not depend on them.
+ * again, and what was committed earlier does not depend on them. LMDB calls a write that
+ * was cut short EIO, which is what the last free blocks do to one.
  */
 #include "raft/store_lmdb.h"
 
@@ -443,6 +444,13 @@ static enum status apply_write(
     return status;
 }
 
+static int commit_cause(const struct store_lmdb *store, int rc)
+{
+    mdb_filehandle_t fd = -1;
+
+    return rc == EIO && mdb_env_get_fd(store->env, &fd) == 0 && disk_is_full(fd) ? ENOSPC : rc;
+}
+
 enum status store_lmdb_write(
     struct store_lmdb *store, const struct store_write *first, struct err *err)
 {
@@ -466,7 +474,7 @@ enum status store_lmdb_write(
     rc = mdb_txn_commit(session.txn);
     session.txn = NULL; /* A commit ends the transaction even when it fails. */
     if (rc != 0) {
-        status = lmdb_err(err, "commit a transaction", rc);
+        status = lmdb_err(err, "commit a transaction", commit_cause(store, rc));
         goto out;
     }
     store->head = session.head;

@@ -1,48 +1,70 @@
 """Volumes that are full: of the Raft store, and of PostgreSQL's data."""
 
+import contextlib
+import itertools
+
 import psycopg2
 import pytest
 
+import net
 from lab import TTL, full, now
 
 VOLUMES = {"raft": 32, "postgres": 300}  # MiB; the store takes 16, a new cluster some 100.
 
 
-# --- The Raft store. Leases do not need the log, and there is room for it from the start on. ---
+# --- The Raft store. Leases do not need the log. ---
 
 
-def test_a_primary_whose_raft_volume_is_full_serves_on(lab):
-    with lab.undisturbed() as primary, full(lab.nodes[primary].raft):
-        lab.wait_while(lambda: lab.status(primary, "/primary") == 200, 3 * TTL, "not the primary")
-        # Its daemon can even be restarted.
-        lab.kill_daemon(primary)
-        lab.start(primary)
-        lab.wait_until_healthy()
-
-
-def test_a_standby_whose_raft_volume_is_full_is_nobody_elses_business(lab):
-    standby = lab.replicas()[0]
-    with lab.undisturbed(), full(lab.nodes[standby].raft):
-        # There is something to decide, too.
-        lab.patch_config({"loop_wait": 7})
-        lab.kill_daemon(standby)
-        lab.start(standby)
-        lab.wait_until_healthy()
-
-
-def test_a_primary_whose_raft_volume_is_full_can_be_replaced(lab):
+def test_full_volumes_do_no_harm_to_stores_that_have_reserved_their_room(lab):
     old = lab.primary()
-    with full(lab.nodes[old].raft), lab.probe() as probe:
-        fault = now()
-        lab.kill_node(old)
-        new = lab.wait_for_another_primary(old)
-        moved = now()
-        lab.wait_for(lambda: probe.wrote_since(moved), 20, "writes elsewhere")
+    with contextlib.ExitStack() as stack:
+        for node in lab.nodes.values():
+            stack.enter_context(full(node.raft))
+        with lab.probe() as probe:
+            fault = now()
+            lab.kill_node(old)
+            lab.wait_for_another_primary(old)
+            moved = now()
+            lab.wait_for(lambda: probe.wrote_since(moved), 20, "writes elsewhere")
         lab.start(old)
-        lab.wait_for(lambda: "could not" in lab.nodes[old].log.read_text(), 20, "a word about it")
-        lab.wait_while(lambda: lab.primary() == new, TTL, f"{new} is not the primary any more")
-    lab.wait_until_healthy()
+        lab.wait_until_healthy()
     lab.assert_only_tail_lost(probe, old, fault)
+
+
+@contextlib.contextmanager
+def no_room_for_the_log(node):
+    """The volume is full, and the file system has not kept the room that the store reserved."""
+    database = node.raft / "data.mdb"
+    used = len(database.read_bytes().rstrip(b"\0"))
+    size = database.stat().st_size
+    net.run("fallocate", "--punch-hole", "-o", str(used), "-l", str(size - used), str(database))
+    with full(node.raft):
+        yield
+
+
+@pytest.mark.parametrize("role", ["primary", "standby"])
+def test_a_node_that_cannot_write_its_log_serves_on(lab, role):
+    name = lab.primary() if role == "primary" else lab.replicas()[0]
+    node = lab.nodes[name]
+    size_before = node.log.stat().st_size
+    numbers = itertools.count()
+
+    def has_run_out():
+        """Has one entry more: what the database has used before it uses again."""
+        with contextlib.suppress(TimeoutError):  # A leader that cannot write decides nothing.
+            lab.patch_config({"loop_wait": 5 + next(numbers) % 2})
+        return "raft store: could not" in node.log.read_text()[size_before:]
+
+    with lab.undisturbed() as primary:
+        with no_room_for_the_log(node):
+            lab.wait_for(has_run_out, 20, "a word about it")
+            lab.wait_while(lambda: lab.status(primary, "/primary") == 200, 2 * TTL, "gave up")
+            assert lab.is_healthy()
+        lab.wait_for(
+            lambda: lab.state(name)["raft"]["commit_index"]
+            == lab.state(primary)["raft"]["commit_index"],
+            10, "the entries when there is room",
+        )
 
 
 # --- PostgreSQL's data. ---
