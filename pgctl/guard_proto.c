@@ -229,7 +229,6 @@ static bool walk_body(struct codec *codec, struct guard_message *message)
         walk_string(codec, message->adopt.data_dir, sizeof message->adopt.data_dir);
         return true;
     case GUARD_SHUTDOWN:
-    case GUARD_STATUS_QUERY:
         return true;
     case GUARD_STATUS:
         walk_status(codec, &message->status);

@@ -41,7 +41,6 @@
     X(RELEASE, 6, "release")       \
     X(WATCHDOG, 7, "watchdog")     \
     X(SHUTDOWN, 8, "shutdown")     \
-    X(STATUS_QUERY, 9, "status")   \
     X(ADOPT, 10, "adopt")          \
     X(STATUS, 64, "status report") \
     X(ACK, 65, "ack")              \

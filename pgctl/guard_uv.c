@@ -127,7 +127,6 @@ static void deliver(struct guard_client *client, const struct guard_message *mes
     case GUARD_RELEASE:
     case GUARD_WATCHDOG:
     case GUARD_SHUTDOWN:
-    case GUARD_STATUS_QUERY:
     case GUARD_ADOPT:
         return; /* A newer guard may say what we do not know. */
     }
@@ -398,13 +397,6 @@ uint32_t guard_client_watchdog(struct guard_client *client, const struct guard_w
 uint32_t guard_client_shutdown(struct guard_client *client)
 {
     struct guard_message message = {.type = GUARD_SHUTDOWN};
-
-    return request(client, &message);
-}
-
-uint32_t guard_client_query(struct guard_client *client)
-{
-    struct guard_message message = {.type = GUARD_STATUS_QUERY};
 
     return request(client, &message);
 }

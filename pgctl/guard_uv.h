@@ -115,7 +115,4 @@ uint32_t guard_client_release(struct guard_client *client, uint64_t epoch, bool 
 uint32_t guard_client_watchdog(struct guard_client *client, const struct guard_watchdog *watchdog);
 uint32_t guard_client_shutdown(struct guard_client *client);
 
-/* Answered by the event `status`, with processes freshly counted. */
-uint32_t guard_client_query(struct guard_client *client);
-
 #endif

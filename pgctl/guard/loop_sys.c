@@ -386,7 +386,6 @@ static enum guard_refusal handle(
         return step(loop, (struct deadline_event){.kind = DEADLINE_EVENT_SHUTDOWN});
     case GUARD_NONE:
     case GUARD_HELLO:
-    case GUARD_STATUS_QUERY:
     case GUARD_STATUS:
     case GUARD_ACK:
     case GUARD_REFUSED:
@@ -402,13 +401,6 @@ static void handle_request(struct loop *loop, struct link_peer *peer, struct gua
 
     if (message->type == GUARD_HELLO) {
         log_info("daemon %u has connected", message->hello.pid);
-        send_status(loop, peer, message->request);
-        return;
-    }
-    if (message->type == GUARD_STATUS_QUERY) {
-        if (loop->core.phase != GUARD_PHASE_IDLE) {
-            sweep(loop, false);
-        }
         send_status(loop, peer, message->request);
         return;
     }

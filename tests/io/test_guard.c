@@ -588,7 +588,7 @@ static void test_without_a_guard_the_client_says_so_and_finds_a_later_one(void *
     wait_for(world, clock_reached);
     assert_true(world->down_count > 0);
     assert_int_equal(world->down_status, STATUS_NOT_FOUND);
-    assert_int_equal(guard_client_query(&world->client), 0);
+    assert_int_equal(guard_client_stop(&world->client, GUARD_STOP_FAST), 0);
     spawn(world, false);
     assert_int_equal(world->up_count, 1);
     assert_int_equal(world->status.phase, GUARD_PHASE_IDLE);
@@ -929,22 +929,6 @@ static void test_without_a_daemon_the_deadline_does_its_work(void **state)
     accepted(world, guard_client_shutdown(&world->client));
 }
 
-static bool has_three_processes_more(struct world *world)
-{
-    return world->status.tree_count == 4;
-}
-
-static void test_a_query_counts_the_processes(void **state)
-{
-    struct world *world = *state;
-
-    spawn(world, false);
-    accepted(world, start_standby(world, "c"));
-    wait_for_pids(world, 4);
-    assert_int_not_equal(guard_client_query(&world->client), 0);
-    wait_for(world, has_three_processes_more);
-}
-
 static bool second_has_exited(struct world *world)
 {
     return waitpid(world->second_pid, &world->second_status, WNOHANG) == world->second_pid;
@@ -1227,7 +1211,6 @@ int main(int argc, char **argv)
         TEST(test_a_program_that_cannot_be_started_is_reported),
         TEST(test_a_daemon_that_comes_back_finds_the_same_start),
         TEST(test_without_a_daemon_the_deadline_does_its_work),
-        TEST(test_a_query_counts_the_processes),
         TEST(test_a_second_guard_is_refused),
         TEST(test_sigterm_stops_the_server_then_the_guard),
         TEST(test_nonsense_costs_only_the_one_who_talks_it),
