@@ -3,7 +3,7 @@
  * does not take. One of them in its files, and its next start fails.
  *
  * Asked is the program itself, `postgres -C` with a file of nothing but these parameters, after
- * each change of the settings and beside actions. Lists of names, such as --describe-config,
+ * each change of the settings, beside actions. Lists of names, such as --describe-config,
  * lack the developer options. It complains of unknown names first and of values only when all
  * names are known, so it is asked again until it is content. If it cannot be asked nothing is
  * left out.
@@ -242,4 +242,15 @@ void check_start(struct local *local)
     check->is_due = false;
     check->refused_count = check->round = 0;
     begin_round(local);
+}
+
+bool check_holds_up(struct local *local, local_step *next)
+{
+    if (local->check.is_due) {
+        check_start(local);
+    }
+    if (local->check.running) {
+        local->checked = next;
+    }
+    return local->check.running;
 }

@@ -259,8 +259,7 @@ void action_reload(struct local *local)
         local_ok(local); /* Written when there is a data directory. */
         return;
     }
-    if (local->check.running) {
-        local->checked = action_reload;
+    if (check_holds_up(local, action_reload)) {
         return;
     }
     job = local_conf_job(local, after_reload_files, &err);

@@ -114,7 +114,7 @@ struct stop {
 struct check {
     bool running;
     bool again;  /* The settings have changed meanwhile. */
-    bool is_due; /* To be done when there is a data directory. */
+    bool is_due; /* To be done when it matters, and there is a data directory. */
     struct run *run;
     uint32_t round;
     uint32_t refused_count;
@@ -381,6 +381,9 @@ void local_guard_configure(struct local *local);
 
 /* To be called when settings have changed. */
 void check_start(struct local *local);
+
+/* Whether the action has to wait for a check; it goes on with `next` then. */
+bool check_holds_up(struct local *local, local_step *next);
 
 /* Whether that parameter may be written; for pgparams_input, with the struct local. */
 bool check_is_known(const void *owner, const char *name);

@@ -213,12 +213,10 @@ static void begin_start(struct local *local)
         local_fail(local, "PostgreSQL is %s, cannot start it", pg_run_name(local->facts.run));
         return;
     }
-    if (local->check.is_due) {
-        check_start(local);
+    if (check_holds_up(local, begin_start)) {
+        return; /* With a parameter that it refuses it would not start. */
     }
-    if (local->check.running) {
-        local->checked = begin_start; /* With a parameter that it refuses it would not start. */
-    } else if (local->control_known) {
+    if (local->control_known) {
         write_files(local);
     } else {
         local->measured = write_files;

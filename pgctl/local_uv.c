@@ -354,7 +354,7 @@ enum status local_open(
     init_timer(local, &local->tick);
     init_timer(local, &local->poll);
     watch_open(local);
-    check_start(local);
+    local->check.is_due = true; /* Most likely local_configure() follows, and asks for it. */
     *local_out = local;
     return STATUS_OK;
 }
