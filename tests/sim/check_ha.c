@@ -8,7 +8,8 @@
 #include "base/time.h"
 #include "tests/sim/world.h"
 
-#define ROUNDING_US 20 /* Of clocks turned into true time. */
+#define ROUNDING_US   20           /* Of clocks turned into true time. */
+#define WAIT_SLACK_US (SECOND / 4) /* What a wait is lengthened by, and a slow clock adds. */
 
 static bool is_voter(const struct raft_config *config, uint64_t id)
 {
@@ -258,6 +259,26 @@ static void check_answer(struct sim_node *node, const struct ha_message *message
     if (round->number == message->round.number && round->start_id == message->round.start_id) {
         give(node, to->number, epoch, round->ttl_ms);
     }
+}
+
+/* Rule 4, its other half: whoever waits has given something to another node, or does not know that
+ * the epoch has served. Else each restart of a voter would silence a healthy primary. */
+void check_wait(struct sim_node *node, uint64_t epoch)
+{
+    const struct world *world = node->world;
+    const struct ha *ha = node->ha;
+    bool has_given = false;
+
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        has_given = has_given || (node->given_epoch[i] < epoch &&
+                                  world->now_us < node->given_us[i] + WAIT_SLACK_US);
+    }
+    CHECK(
+        node,
+        has_given || ha->cluster.last.epoch != epoch || !ha->cluster.last.served ||
+            ha->serving_index > ha->durable_index,
+        "lets a primary wait that has served in epoch %llu, for nothing that it gave",
+        (unsigned long long)epoch);
 }
 
 /* Nothing of an older primary comes in any more: what is told is the end. */

@@ -378,6 +378,9 @@ static void count_notes(struct sim_node *node)
                 coverage->verdicts[verdict] +=
                     text_equal(note->text, lease_verdict_name((enum lease_verdict)verdict));
             }
+            if (text_equal(note->text, lease_verdict_name(LEASE_REFUSE_WAIT))) {
+                check_wait(node, note->epoch);
+            }
         }
         trace(
             node->world, node, "epoch %llu: %s: %s", (unsigned long long)note->epoch,

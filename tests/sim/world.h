@@ -419,6 +419,7 @@ void check_grant_proposed(struct sim_node *node, const struct command *command);
 void check_membership_change(struct sim_node *node, uint64_t promoted);
 void check_ha_sent(struct sim_node *node, const struct ha_message *message);
 void check_ha_received(struct sim_node *node, const struct ha_message *message);
+void check_wait(struct sim_node *node, uint64_t epoch);
 void check_lease(struct sim_node *node, uint64_t deadline_ms);
 void check_start(struct sim_node *node, const struct pg_action *action);
 void check_armed(struct sim_node *node, uint64_t epoch);
