@@ -306,6 +306,8 @@ MUTANTS = [
     ("suspect-never", "nobody ever suspects the primary", "ha/rounds.c",
      "rounds_silent_ms(ha) >= cluster_ttl_max(&ha->cluster) / 2;",
      "false;"),
+    ("one-way-only", "rounds wait for a connection that a bad network holds up", "raft/mesh_uv.c",
+     "channel == FRAME_CHANNEL_HA && link_is_behind(link);", "false;"),
     ("suspect-at-once", "one missed round is suspicious", "ha/rounds.c",
      "rounds_silent_ms(ha) >= cluster_ttl_max(&ha->cluster) / 2;",
      "rounds_silent_ms(ha) >= cluster_ttl_max(&ha->cluster) / 9;"),
@@ -316,6 +318,7 @@ IO_TESTS = {
     "guard-only-postmaster": "test_guard",
     "raft-mark-first": "test_raft_store_uv",
     "raft-mark-late": "test_raft_store_uv",
+    "one-way-only": "test_raft_mesh_uv",
 }
 
 
