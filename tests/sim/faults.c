@@ -446,14 +446,14 @@ static void change_config(struct world *world)
 {
     static const uint64_t ttls[] = {1000, 2000, 3000};
     struct sim_node *node = pick(world);
+    const uint64_t ttl_ms = ttls[prng_between(&world->prng, 0, 2)];
     char text[SIM_CONFIG_BYTES];
     struct command command = {.kind = COMMAND_CONFIG_SET};
 
     if (!sim_is_awake(node) || node->ended || ha_cluster(node->ha)->config_version == 0) {
         return;
     }
-    world_config(
-        world, ttls[prng_between(&world->prng, 0, 2)], prng_chance(&world->prng, 50), text);
+    world_config(world, ttl_ms, prng_chance(&world->prng, 50), text);
     if (prng_chance(&world->prng, 30)) {
         /* One hears of it late, perhaps from the primary's rounds first. */
         isolate(world, pick(world), 6 * SECOND);

@@ -663,8 +663,8 @@ static void fill_raft_settings(struct sim_node *node, struct raft_settings *sett
         .election_min_ms = 5 * world->swarm.heartbeat_ms,
         .election_max_ms = 10 * world->swarm.heartbeat_ms,
         .random_seed = prng_next(&world->prng),
-        .new_cluster_id = prng_next(&world->prng) | 1,
     };
+    settings->new_cluster_id = prng_next(&world->prng) | 1;
     text_copy_cut(settings->self_address, sizeof settings->self_address, node->address);
     for (uint32_t i = 0; i < world->node_count; i++) {
         if (i != node->number) {

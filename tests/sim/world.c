@@ -83,8 +83,8 @@ static void make_node(struct world *world, uint32_t number)
     node->clock = (struct sim_clock){
         .from_us = world->now_us,
         .local_us = prng_between(&world->prng, 1, 1000) * SECOND,
-        .ppm = draw_drift(world),
     };
+    node->clock.ppm = draw_drift(world); /* Behind the other draw, whatever the compiler likes. */
     node_init(node);
     node->start_us = prng_between(&world->prng, 0, SECOND / 2);
     if ((world->swarm.late_mask >> number & 1) != 0) {
