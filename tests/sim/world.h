@@ -306,6 +306,7 @@ struct world {
     uint64_t committed_count;
     struct {
         uint64_t term;
+        uint64_t decided_term; /* Of who was the first to apply it. */
         uint64_t hash;
         uint64_t snapshot_hash;
     } committed[SIM_LOG_MAX];
