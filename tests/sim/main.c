@@ -31,6 +31,15 @@ struct options {
     bool first; /* End with the first failure. */
 };
 
+/* No further seeds: what has been found so far is told. */
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
 static void run_seed(uint64_t seed)
 {
     struct world *world = world_create(seed);
@@ -64,6 +73,7 @@ static pid_t start(uint64_t seed, enum trace_mode mode)
     if (pid != 0) {
         return pid;
     }
+    (void)signal(SIGINT, SIG_IGN); /* Of the terminal: each seed that was begun is ended. */
     trace_open(mode);
     (void)alarm(RUN_SECONDS);
     if (mode == TRACE_OFF) {
@@ -137,7 +147,7 @@ static void tell_progress(struct campaign *campaign)
 
 static bool start_next(struct campaign *campaign, struct job *job)
 {
-    if (campaign->next == campaign->options->seeds) {
+    if (campaign->next == campaign->options->seeds || interrupted) {
         return false;
     }
     job->seed = campaign->options->seed + campaign->next++;
@@ -266,6 +276,8 @@ static bool run_campaign(const struct options *options)
     };
 
     ASSERT(campaign.failures != NULL && campaign.jobs != NULL);
+    (void)signal(SIGINT, on_interrupt);
+    (void)signal(SIGTERM, on_interrupt);
     campaign.told = campaign.begun;
     for (uint32_t i = 0; i < options->jobs; i++) {
         campaign.jobs[i].coverage = &coverages[i];
