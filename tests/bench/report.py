@@ -202,8 +202,9 @@ seconds, min / median / max, unless a table says otherwise.
   are cut by dropping every packet.
 - *Gap*: the longest time between two acknowledged writes. Three clients write a row every 4 ms each, during the same
   fault. *Any host* tries all hosts side by side and shows what the cluster needs. *Multi-host string* is libpq with
-  `{scenarios.MULTI_HOST_OPTIONS}`. *HAProxy* goes through the shipped `conf/haproxy.cfg`, whose
-  intervals between health checks are part of the figure. Under pgbench, its four clients go through HAProxy as well.
+  `{scenarios.MULTI_HOST_OPTIONS}`: with a cut link it
+  needs a second to notice, and one more to give up connecting to the node that is cut off. *HAProxy* goes through the shipped `conf/haproxy.cfg`,
+  whose intervals between health checks are part of the figure. Under pgbench, its four clients go through HAProxy too.
 - *All nodes stream again*: until the new primary shows all others in state `streaming`; counted from the fault, or
   from the moment the lost node is started, the link mended.
 - *Rows lost*: acknowledged, and not there afterwards. Replication is asynchronous.
