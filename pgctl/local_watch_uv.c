@@ -199,9 +199,11 @@ static void send_query(struct local *local)
 /* While a standby may have no upstream, a receiver that shows up all the same is ended. */
 static void enforce_cut(struct local *local)
 {
+    const bool is_primary = local->facts.sql_ok && !local->facts.in_recovery;
     pid_t receiver;
 
-    if (!local->cut || local->status.server_pid == 0) {
+    /* A primary has none, and may have a thousand children to look at. */
+    if (!local->cut || is_primary || local->status.server_pid == 0) {
         return;
     }
     receiver = proc_find_child((pid_t)local->status.server_pid, "walreceiver", NULL);
