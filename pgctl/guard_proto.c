@@ -217,10 +217,6 @@ static bool walk_body(struct codec *codec, struct guard_message *message)
     case GUARD_STOP:
         WALK_ENUM(codec, message->stop.mode, guard_stop_mode, GUARD_STOP_KILL);
         return true;
-    case GUARD_RELEASE:
-        walk_u64(codec, &message->release.epoch);
-        walk_bool(codec, &message->release.is_standby);
-        return true;
     case GUARD_WATCHDOG:
         walk_watchdog(codec, &message->watchdog);
         return true;

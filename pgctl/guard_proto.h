@@ -38,7 +38,6 @@
     X(PROMOTED, 3, "promoted")     \
     X(RENEW, 4, "renew")           \
     X(STOP, 5, "stop")             \
-    X(RELEASE, 6, "release")       \
     X(WATCHDOG, 7, "watchdog")     \
     X(SHUTDOWN, 8, "shutdown")     \
     X(ADOPT, 10, "adopt")          \
@@ -65,7 +64,6 @@ enum guard_type {
     X(NOT_ARMED, "no deadline is armed for this epoch")                           \
     X(NOT_RUNNING, "PostgreSQL is not running")                                   \
     X(ENDING, "what is left of PostgreSQL is being killed")                       \
-    X(WRITABLE, "PostgreSQL is writable, or may be")                              \
     X(DEADLINE_PAST, "the deadline is over, or too near to stop PostgreSQL")      \
     X(DEADLINE_INVALID, "the fence is behind the deadline, or it is too far off") \
     X(WATCHDOG, "the watchdog is required and cannot be used")                    \
@@ -171,11 +169,6 @@ struct guard_stop {
     enum guard_stop_mode mode;
 };
 
-struct guard_release {
-    uint64_t epoch;
-    bool is_standby; /* The sender vouches that PostgreSQL is, or still is, in recovery. */
-};
-
 struct guard_watchdog {
     enum guard_watchdog_mode mode;
     enum guard_watchdog_driver driver;
@@ -234,7 +227,6 @@ struct guard_message {
         struct guard_promoted promoted;
         struct guard_renew renew;
         struct guard_stop stop;
-        struct guard_release release;
         struct guard_watchdog watchdog;
         struct guard_adopt adopt;
         struct guard_status status;

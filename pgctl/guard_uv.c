@@ -124,7 +124,6 @@ static void deliver(struct guard_client *client, const struct guard_message *mes
     case GUARD_PROMOTED:
     case GUARD_RENEW:
     case GUARD_STOP:
-    case GUARD_RELEASE:
     case GUARD_WATCHDOG:
     case GUARD_SHUTDOWN:
     case GUARD_ADOPT:
@@ -374,15 +373,6 @@ uint32_t guard_client_renew(
 uint32_t guard_client_stop(struct guard_client *client, enum guard_stop_mode mode)
 {
     struct guard_message message = {.type = GUARD_STOP, .stop = {.mode = mode}};
-
-    return request(client, &message);
-}
-
-uint32_t guard_client_release(struct guard_client *client, uint64_t epoch, bool is_standby)
-{
-    struct guard_message message = {
-        .type = GUARD_RELEASE, .release = {.epoch = epoch, .is_standby = is_standby}
-    };
 
     return request(client, &message);
 }

@@ -111,7 +111,6 @@ uint32_t guard_client_promoted(
 uint32_t guard_client_renew(
     struct guard_client *client, uint64_t epoch, struct guard_deadline deadline);
 uint32_t guard_client_stop(struct guard_client *client, enum guard_stop_mode mode);
-uint32_t guard_client_release(struct guard_client *client, uint64_t epoch, bool is_standby);
 uint32_t guard_client_watchdog(struct guard_client *client, const struct guard_watchdog *watchdog);
 uint32_t guard_client_shutdown(struct guard_client *client);
 

@@ -72,7 +72,7 @@ static enum guard_refusal refuse_deadline(
     return GUARD_REFUSAL_NONE;
 }
 
-/* Why `epoch`, which is not the armed one, cannot be renewed or released. */
+/* Why `epoch`, which is not the armed one, cannot be renewed. */
 static enum guard_refusal refuse_other_epoch(const struct deadline *deadline, uint64_t epoch)
 {
     if (epoch != 0 && epoch == deadline->fenced_epoch) {
@@ -225,33 +225,6 @@ static enum guard_refusal stop(
     UNREACHABLE();
 }
 
-static enum guard_refusal release(struct deadline *deadline, const struct deadline_event *event)
-{
-    if (deadline->armed_epoch == 0 || event->epoch != deadline->armed_epoch) {
-        const bool over = event->epoch != 0 && event->epoch <= deadline->ended_epoch;
-
-        return over ? GUARD_REFUSAL_NONE : refuse_other_epoch(deadline, event->epoch);
-    }
-    switch (deadline->phase) {
-    case GUARD_PHASE_ARMED:
-        break;
-    case GUARD_PHASE_FENCING:
-        return GUARD_REFUSAL_FENCED;
-    case GUARD_PHASE_SWEEPING:
-    case GUARD_PHASE_KILLING:
-        return GUARD_REFUSAL_ENDING;
-    case GUARD_PHASE_IDLE:
-    case GUARD_PHASE_STANDBY:
-        UNREACHABLE(); /* Neither has an armed epoch. */
-    }
-    if (!event->is_standby) {
-        return GUARD_REFUSAL_WRITABLE;
-    }
-    end_epoch(deadline);
-    deadline->phase = GUARD_PHASE_STANDBY;
-    return GUARD_REFUSAL_NONE;
-}
-
 static void server_gone(struct deadline *deadline, bool by_signal)
 {
     switch (deadline->phase) {
@@ -309,8 +282,6 @@ static enum guard_refusal handle(
         return renew(deadline, event);
     case DEADLINE_EVENT_STOP:
         return stop(deadline, event->stop_mode, update);
-    case DEADLINE_EVENT_RELEASE:
-        return release(deadline, event);
     case DEADLINE_EVENT_SHUTDOWN:
         if (deadline->phase != GUARD_PHASE_IDLE) {
             return GUARD_REFUSAL_TREE_LEFT;

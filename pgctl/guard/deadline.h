@@ -6,9 +6,9 @@
  * stopped comes too late, as it should.
  *
  * An epoch is armed by a writable start or by a promotion, once, and only above every epoch seen
- * before. It is over for good when its PostgreSQL is gone, when it is released, or when the next
- * one is armed. Nothing is remembered beyond the life of the guard: the caller's own log knows
- * which epochs it may still use.
+ * before. It is over for good when its PostgreSQL is gone, or when the next one is armed. Nothing
+ * is remembered beyond the life of the guard: the caller's own log knows which epochs it may still
+ * use.
  */
 #ifndef PGBATON_PGCTL_GUARD_DEADLINE_H
 #define PGBATON_PGCTL_GUARD_DEADLINE_H
@@ -25,7 +25,6 @@ enum deadline_event_kind {
     DEADLINE_EVENT_PROMOTED,
     DEADLINE_EVENT_RENEW,
     DEADLINE_EVENT_STOP,
-    DEADLINE_EVENT_RELEASE,
     DEADLINE_EVENT_SHUTDOWN,    /* Exit, if nothing runs. */
     DEADLINE_EVENT_LEAVE,       /* Stop PostgreSQL and exit: the guard was sent SIGTERM. */
     DEADLINE_EVENT_SERVER_GONE, /* The postmaster has ended. */
@@ -40,7 +39,6 @@ struct deadline_event {
     struct guard_deadline deadline;
     enum guard_start_mode start_mode;
     enum guard_stop_mode stop_mode;
-    bool is_standby;     /* Release. */
     bool by_signal;      /* Server gone: it crashed or was killed, and took leave of nobody. */
     uint32_t tree_count; /* Tree. */
     bool all_signalled;  /* Tree: none of them will run an instruction of its own again. */

@@ -375,13 +375,6 @@ static enum guard_refusal handle(
         return step(
             loop,
             (struct deadline_event){.kind = DEADLINE_EVENT_STOP, .stop_mode = message->stop.mode});
-    case GUARD_RELEASE:
-        return step(
-            loop, (struct deadline_event){
-                      .kind = DEADLINE_EVENT_RELEASE,
-                      .epoch = message->release.epoch,
-                      .is_standby = message->release.is_standby,
-                  });
     case GUARD_SHUTDOWN:
         return step(loop, (struct deadline_event){.kind = DEADLINE_EVENT_SHUTDOWN});
     case GUARD_NONE:

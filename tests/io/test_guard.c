@@ -780,11 +780,9 @@ static void test_there_is_one_postmaster_and_one_start_per_epoch(void **state)
     refused(world, start_writable(world, 6, ""), GUARD_REFUSAL_TREE_LEFT);
     refused(world, start_standby(world, ""), GUARD_REFUSAL_TREE_LEFT);
     refused(world, guard_client_shutdown(&world->client), GUARD_REFUSAL_TREE_LEFT);
-    refused(world, guard_client_release(&world->client, 5, false), GUARD_REFUSAL_WRITABLE);
     kill_and_wait(world);
     assert_true(all_pids_gone(world));
     refused(world, start_writable(world, 5, ""), GUARD_REFUSAL_EPOCH_ENDED);
-    accepted(world, guard_client_release(&world->client, 5, false));
     forget_pids(world);
     accepted(world, start_standby(world, ""));
     wait_for_pids(world, 1);
@@ -793,9 +791,6 @@ static void test_there_is_one_postmaster_and_one_start_per_epoch(void **state)
         GUARD_REFUSAL_EPOCH_ENDED);
     accepted(world, guard_client_promoted(&world->client, 6, in_ms(60000, 61000)));
     assert_int_equal(world->status.armed_epoch, 6);
-    accepted(world, guard_client_release(&world->client, 6, true));
-    assert_int_equal(world->status.armed_epoch, 0);
-    assert_int_equal(world->status.phase, GUARD_PHASE_STANDBY);
 }
 
 static void test_a_killed_postmaster_leaves_no_backend(void **state)

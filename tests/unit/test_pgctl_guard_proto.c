@@ -138,13 +138,6 @@ static void test_small_messages_come_through(void **state)
     assert_int_equal(in.stop.mode, GUARD_STOP_KILL);
 
     out = (struct guard_message){
-        .type = GUARD_RELEASE, .release = {.epoch = 9, .is_standby = true}
-    };
-    send_through();
-    assert_int_equal(in.release.epoch, 9);
-    assert_true(in.release.is_standby);
-
-    out = (struct guard_message){
         .type = GUARD_WATCHDOG,
         .watchdog = {
                      .mode = GUARD_WATCHDOG_AUTOMATIC,
@@ -240,9 +233,6 @@ static void test_what_is_no_message_is_refused(void **state)
     assert_damage_is_seen(16, 3);                /* Shorter than its fields. */
     assert_damage_is_seen(BODY, GUARD_STOP_KILL + 1);
 
-    out = (struct guard_message){.type = GUARD_RELEASE};
-    assert_damage_is_seen(BODY + 8, 2); /* A bool that is neither. */
-
     out = (struct guard_message){.type = GUARD_ADOPT, .adopt = {.data_dir = "/data"}};
     assert_damage_is_seen(BODY + 4, 6);              /* A string that ends behind the body. */
     assert_damage_is_seen(BODY + 4, GUARD_PATH_MAX); /* One that does not fit. */
@@ -251,6 +241,7 @@ static void test_what_is_no_message_is_refused(void **state)
     out = (struct guard_message){.type = GUARD_START};
     make_start(&out.start);
     assert_damage_is_seen(BODY, GUARD_START_WRITABLE + 1);
+    assert_damage_is_seen(BODY + 28, 2); /* A bool that is neither. */
     assert_damage_is_seen(BODY + 40, GUARD_GROUPS_MAX + 1);
     assert_damage_is_seen(BODY + 52, GUARD_ARGS_MAX + 1);
     assert_damage_is_seen(BODY + 52, 2); /* Fewer arguments than strings. */
