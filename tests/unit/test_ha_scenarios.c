@@ -288,6 +288,45 @@ static void test_the_membership_may_change_while_a_server_without_a_guard_is_wai
     assert_true(lab_node(lab, lab->leader)->ha->nobody_ms != 0);
 }
 
+/* An entry that is in the node's log and not decided yet; returns its index. */
+static uint64_t append_revoke(struct ha *ha)
+{
+    const struct command revoke = {.kind = COMMAND_REVOKE, .epoch = 2};
+    const uint64_t next = lab->log_count + 1;
+
+    ha_log_appended(ha, next, lab->log[next - 2].term, &revoke);
+    return next;
+}
+
+static void test_a_newer_epoch_in_the_log_ends_a_grant_before_it_is_decided(void **state)
+{
+    struct ha *ha;
+
+    (void)state;
+    running(3);
+    ha = lab_node(lab, lab_primary(lab))->ha;
+    assert_true(ha_is_mine(ha));
+    (void)append_revoke(ha);
+    assert_false(ha_is_mine(ha));
+}
+
+static void test_a_pledge_counts_from_when_it_is_on_disk(void **state)
+{
+    struct ha_status status;
+    uint64_t index;
+    struct ha *ha;
+
+    (void)state;
+    running(3);
+    ha = lab_node(lab, 2)->ha;
+    index = append_revoke(ha);
+    status_fill(ha, &status);
+    assert_int_equal(status.log_epoch, 1);
+    ha_log_durable(ha, index);
+    status_fill(ha, &status);
+    assert_int_equal(status.log_epoch, 2);
+}
+
 static void test_an_old_primary_that_comes_back_follows_the_new_one(void **state)
 {
     (void)state;
@@ -1075,6 +1114,8 @@ int main(void)
         TEST(test_data_of_another_cluster_is_left_alone),
         TEST(test_when_the_primarys_node_is_gone_nobody_is_granted_before_the_wait),
         TEST(test_the_membership_may_change_while_a_server_without_a_guard_is_waited_for),
+        TEST(test_a_newer_epoch_in_the_log_ends_a_grant_before_it_is_decided),
+        TEST(test_a_pledge_counts_from_when_it_is_on_disk),
         TEST(test_an_old_primary_that_comes_back_follows_the_new_one),
         TEST(test_what_an_old_upstream_still_sent_is_seen_when_nothing_comes_from_the_new_one),
         TEST(test_a_standby_that_tells_an_old_timeline_is_not_taken_for_diverged),
