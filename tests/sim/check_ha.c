@@ -11,13 +11,6 @@
 #define ROUNDING_US   20           /* Of clocks turned into true time. */
 #define WAIT_SLACK_US (SECOND / 4) /* What a wait is lengthened by, and a slow clock adds. */
 
-static bool is_voter(const struct raft_config *config, uint64_t id)
-{
-    const struct raft_member *member = raft_config_find(config, id);
-
-    return member != NULL && member->kind == RAFT_MEMBER_VOTER;
-}
-
 /* --- After every event --- */
 
 static void check_one_writer(struct world *world)
@@ -130,6 +123,18 @@ void check_command(
     }
 }
 
+/* A store that was lost or rolled back since never answers a round again: that keeps its promise.
+ */
+static bool has_pledged(
+    const struct sim_node *node, const struct raft_member *voter, uint64_t epoch)
+{
+    const struct sim_disk *disk = &node->disk;
+    const bool is_lost = disk->hard.incarnation != voter->incarnation ||
+                         node->mark.term > disk->hard.term || node->mark.index > disk_last(disk);
+
+    return is_lost || disk_holds(node, epoch);
+}
+
 void check_grant_proposed(struct sim_node *node, const struct command *command)
 {
     const struct cluster *cluster = ha_cluster(node->ha);
@@ -145,14 +150,14 @@ void check_grant_proposed(struct sim_node *node, const struct command *command)
         return;
     }
     for (uint32_t i = 0; i < raft_config(node->raft)->count; i++) {
-        const uint64_t id = raft_config(node->raft)->members[i].id;
-        const struct sim_node *member = sim_find(node->world, id);
-        const struct ha_status *told = ha_known_status(node->ha, id);
+        const struct raft_member *voter = &raft_config(node->raft)->members[i];
+        const struct sim_node *member = sim_find(node->world, voter->id);
+        const struct ha_status *told = ha_known_status(node->ha, voter->id);
 
-        if (is_voter(raft_config(node->raft), id)) {
+        if (voter->kind == RAFT_MEMBER_VOTER) {
             voters++;
             reported += told != NULL && told->log_epoch >= command->epoch ? 1 : 0;
-            pledged += member != NULL && disk_holds(member, command->epoch) ? 1 : 0;
+            pledged += member != NULL && has_pledged(member, voter, command->epoch) ? 1 : 0;
         }
     }
     CHECK(
