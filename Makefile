@@ -139,6 +139,7 @@ sim: $(SIM)
 	@$(SIM) --seed=$(SEED) --seeds=$(SEEDS) $(if $(filter-out 1,$(SEEDS)),--coverage)
 
 # Planted bugs, each of which the simulator or a unit test must notice; takes long.
+mutants: SEEDS := 400
 mutants:
 	@$(PYTHON) tests/mutants.py --seeds=$(SEEDS)
 
