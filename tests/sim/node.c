@@ -616,8 +616,8 @@ static void on_diverged(void *owner, uint64_t upstream)
 {
     struct sim_node *node = owner;
 
-    /* A server whose daemon is down, or has not yet found its way, follows what it followed. */
-    if (!node->up || node->ha->followed_epoch != ha_cluster(node->ha)->epoch) {
+    /* A server whose daemon is away, or has not yet found its way, follows what it followed. */
+    if (!sim_is_awake(node) || node->ha->followed_epoch != ha_cluster(node->ha)->epoch) {
         return;
     }
     sim_fail(
