@@ -194,6 +194,13 @@ static void check_record(struct pg_model *model, struct pg_position position)
     }
 }
 
+static void drop_receiver(struct pg_model *model)
+{
+    model->receiver = model->streaming = model->receiver_stuck = false;
+    model->batch_due_ms = 0;
+    model->receiver_due_ms = model->now_ms + RECEIVER_RETRY_MS;
+}
+
 static void query(struct pg_model *model)
 {
     struct pg_facts *facts = &model->facts;
@@ -234,6 +241,9 @@ static void poll(struct pg_model *model)
         return;
     }
     if (answers) {
+        if (model->server == PG_MODEL_RECOVERY && !model->conninfo && !model->busy) {
+            drop_receiver(model); /* One that should not be there, after a cut that failed. */
+        }
         query(model);
     } else {
         model->facts.sql_ok = false;
@@ -332,13 +342,6 @@ static void begin_guard(struct pg_model *model)
 }
 
 /* --- Server --- */
-
-static void drop_receiver(struct pg_model *model)
-{
-    model->receiver = model->streaming = model->receiver_stuck = false;
-    model->batch_due_ms = 0;
-    model->receiver_due_ms = model->now_ms + RECEIVER_RETRY_MS;
-}
 
 static void server_gone(struct pg_model *model, bool clean)
 {

@@ -612,12 +612,27 @@ static void on_fenced(void *owner, uint64_t epoch)
     check_fenced(owner, epoch);
 }
 
+/* Nobody has applied more of the epochs. */
+static bool is_up_to_date(const struct sim_node *node)
+{
+    const struct world *world = node->world;
+    uint64_t newest = 1;
+
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        if (world->nodes[i].up) {
+            newest = time_max(newest, ha_cluster(world->nodes[i].ha)->epoch);
+        }
+    }
+    return ha_cluster(node->ha)->epoch == newest;
+}
+
 static void on_diverged(void *owner, uint64_t upstream)
 {
     struct sim_node *node = owner;
 
     /* A server whose daemon is away, or has not yet found its way, follows what it followed. */
-    if (!sim_is_awake(node) || node->ha->followed_epoch != ha_cluster(node->ha)->epoch) {
+    if (!sim_is_awake(node) || !is_up_to_date(node) ||
+        node->ha->followed_epoch != ha_cluster(node->ha)->epoch) {
         return;
     }
     sim_fail(
