@@ -43,8 +43,10 @@ static const struct command *decode(struct sim_node *node, const struct raft_ent
 uint64_t node_log_epoch(struct sim_node *node)
 {
     uint64_t epoch = ha_cluster(node->ha)->epoch;
+    /* What a snapshot has replaced is known when it has come to disk and to ha. */
+    const uint64_t from = time_max(node->applied_index + 1, raft_first_index(node->raft));
 
-    for (uint64_t i = node->applied_index + 1; i <= raft_last_index(node->raft); i++) {
+    for (uint64_t i = from; i <= raft_last_index(node->raft); i++) {
         const struct raft_entry entry = raft_entry_get(node->raft, i);
         const struct command *command = decode(node, &entry);
 
