@@ -265,6 +265,8 @@ static void check_answer(struct sim_node *node, const struct ha_message *message
     if (round->number == message->round.number && round->start_id == message->round.start_id) {
         give(node, to->number, epoch, round->ttl_ms);
     }
+    node->answered_us[to->number] = world->now_us;
+    node->answered_epoch[to->number] = epoch;
 }
 
 /* Rule 4, its other half: whoever waits has given something to another node, or does not know that
@@ -273,11 +275,16 @@ void check_wait(struct sim_node *node, uint64_t epoch)
 {
     const struct world *world = node->world;
     const struct ha *ha = node->ha;
+    const uint64_t ttl_us = cluster_ttl_max(&ha->cluster) * 1000;
     bool has_given = false;
 
     for (uint32_t i = 0; i < world->node_count; i++) {
-        has_given = has_given || (node->given_epoch[i] < epoch &&
-                                  world->now_us < node->given_us[i] + WAIT_SLACK_US);
+        /* A round that came too late to count is waited for like any other. */
+        const uint64_t until_us = time_max(node->given_us[i], node->answered_us[i] + ttl_us);
+        const bool was_older = node->given_epoch[i] < epoch ||
+                               (node->answered_us[i] != 0 && node->answered_epoch[i] < epoch);
+
+        has_given = has_given || (was_older && world->now_us < until_us + WAIT_SLACK_US);
     }
     CHECK(
         node,

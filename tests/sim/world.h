@@ -229,6 +229,8 @@ struct sim_node {
     uint64_t disturbed_us; /* Since then nothing is wrong with daemon, machine or PostgreSQL. */
     uint64_t given_us[SIM_NODES_MAX];       /* A lease that it answered for may run so long, ... */
     uint64_t given_epoch[SIM_NODES_MAX];    /* ... and for which epoch that was. */
+    uint64_t answered_us[SIM_NODES_MAX];    /* Its last answer, also to a round of long ago, ... */
+    uint64_t answered_epoch[SIM_NODES_MAX]; /* ... and for which epoch that was. */
     uint64_t reported_lsn[SIM_NODES_MAX];   /* What each node was last heard to have written, ... */
     uint64_t reported_epoch[SIM_NODES_MAX]; /* ... as the writable server of this epoch. */
 };
