@@ -19,7 +19,8 @@
 
 #define KILL_MS      1000
 #define LINE_SIZE    512
-#define HANDLE_COUNT 4 /* Process, two pipes, timer. */
+#define REST_BYTES   ((size_t)1024 * 1024) /* More than a pipe's buffer. */
+#define HANDLE_COUNT 4                     /* Process, two pipes, timer. */
 
 /* Keeps the newest RUN_OUTPUT_SIZE - 1 bytes. */
 struct capture {
@@ -270,7 +271,8 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
     }
 }
 
-/* The loop may tell of the exit before it has looked at the pipe. */
+/* The loop may tell of the exit before it has looked at the pipe. What the program itself wrote is
+ * in the pipe's buffer; a descendant may go on writing for ever. */
 static void read_rest(struct capture *capture)
 {
     uv_os_fd_t fd;
@@ -279,7 +281,11 @@ static void read_rest(struct capture *capture)
     if (uv_fileno((uv_handle_t *)&capture->pipe, &fd) != 0) {
         return; /* It was never opened. */
     }
-    while ((count = read(fd, capture->chunk, sizeof capture->chunk)) > 0) {
+    for (size_t total = 0; total < REST_BYTES; total += (size_t)count) {
+        count = read(fd, capture->chunk, sizeof capture->chunk);
+        if (count <= 0) {
+            return;
+        }
         take(capture, (size_t)count);
     }
 }
