@@ -201,6 +201,13 @@ void action_add_options(
     }
 }
 
+void action_leave_sync(struct run_spec *spec)
+{
+    if (files_syncfs_reports()) {
+        run_spec_arg(spec, "--no-sync");
+    }
+}
+
 static void run_basebackup(struct local *local)
 {
     const struct conf_user *user = &local->pg.replication;
@@ -221,7 +228,7 @@ static void run_basebackup(struct local *local)
     run_spec_arg(&spec, "--checkpoint=fast");
     run_spec_arg(&spec, "--progress");
     run_spec_arg(&spec, "--no-password");
-    run_spec_arg(&spec, "--no-sync"); /* See files_sync(). */
+    action_leave_sync(&spec);
     action_add_options(local->pg.basebackup, is_forbidden, &spec);
     step_run_line(local, &spec, after_method);
 }

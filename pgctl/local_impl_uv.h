@@ -413,6 +413,10 @@ void action_end_with_look(struct local *local);
 void action_add_options(
     const struct node *options, bool (*skip)(const char *option), struct run_spec *spec);
 
+/* Tells a program that makes a data directory to leave the syncing to files_sync(), unless the
+ * kernel would keep errors to itself there. */
+void action_leave_sync(struct run_spec *spec);
+
 /* SIGHUP to the postmaster. */
 void local_signal_reload(const struct local *local);
 

@@ -180,7 +180,7 @@ static void run_initdb(struct local *local, struct job *job)
     local_program(local, local->pg.bin_name.initdb, "initdb", &spec);
     run_spec_arg(&spec, "--pgdata=%s", local->files.data_dir);
     run_spec_arg(&spec, "--username=%s", local_superuser(local));
-    run_spec_arg(&spec, "--no-sync"); /* See files_sync(). */
+    action_leave_sync(&spec);
     if (local->pg.superuser.password != NULL) {
         password_path(&local->files, path);
         run_spec_arg(&spec, "--pwfile=%s", path);

@@ -170,7 +170,7 @@ static void run_rewind(struct local *local)
     run_spec_arg(&spec, "--target-pgdata=%s", local->files.data_dir);
     run_spec_arg(&spec, "--source-server=%s", conninfo);
     run_spec_arg(&spec, "--progress");
-    run_spec_arg(&spec, "--no-sync"); /* See files_sync(). */
+    action_leave_sync(&spec);
     /* Needs to find restore_command: in the data directory's files, or (15+) where we say. */
     if (has_restore_command(local) && (!own_config_dir || local->data_version >= 15)) {
         run_spec_arg(&spec, "--restore-target-wal");
