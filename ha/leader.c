@@ -474,10 +474,30 @@ static void describe_choice(const struct ha *ha, char *reason, size_t size, uint
     text_add(&text, ha->cluster.revoke_reason);
 }
 
-/* The membership may be changed then; see may_change_members(). */
-static void nobody_can(struct ha *ha)
+/*
+ * With failsafe_mode a lease runs on without a majority while every member that runs PostgreSQL
+ * answers. It has ended when one of them has pledged as well, and its wait is over; for the
+ * primary, which waits for nobody, that is when its server is gone.
+ */
+static bool failsafe_is_over(const struct ha *ha)
 {
-    if (ha->nobody_ms == 0) {
+    for (uint32_t i = 0; i < ha->raft.member_count; i++) {
+        const uint64_t node = ha->raft.members[i].id;
+        const struct ha_status *status = ha_fresh_status(ha, node);
+
+        if (status != NULL && !status->member.witness && status->log_epoch >= ha->cluster.epoch &&
+            status->wait_left_ms == 0 &&
+            (node != ha->cluster.last.node || status->run == PG_RUN_STOPPED)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The membership may be changed then, for no lease runs; see may_change_members(). */
+static void nobody_can(struct ha *ha, bool fenced)
+{
+    if (ha->nobody_ms == 0 && (fenced || !ha->dynamic.failsafe_mode || failsafe_is_over(ha))) {
         ha->nobody_ms = ha->now_ms;
     }
 }
@@ -521,7 +541,7 @@ static void choose(struct ha *ha, bool fenced)
     node = choose_primary(&input);
     if (node == 0) {
         explain_no_candidate(ha, &input);
-        nobody_can(ha);
+        nobody_can(ha, fenced);
         return;
     }
     if (unguarded != 0 && node != unguarded) {
@@ -529,7 +549,7 @@ static void choose(struct ha *ha, bool fenced)
             reason, sizeof reason, "PostgreSQL of \"%.40s\" runs writable without a guard: stop it",
             ha_name(ha, unguarded));
         say_no_grant(ha, reason);
-        nobody_can(ha); /* It may have stopped, and its node be out of the membership. */
+        nobody_can(ha, fenced); /* It may have stopped, and its node be out of the membership. */
         return;
     }
     describe_choice(ha, reason, sizeof reason, node);

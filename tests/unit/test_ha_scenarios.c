@@ -1092,6 +1092,29 @@ static bool lasts_alone(uint32_t decided_count)
     return ha_lease_runs(primary->ha, lab->now_ms + 2 * TTL_MS);
 }
 
+/* Two witnesses do not hear the primary, and nobody else could be granted. */
+static uint64_t witnesses_give_up_at(bool failsafe_mode)
+{
+    lab = lab_new(3);
+    lab->dynamic.failsafe_mode = failsafe_mode;
+    settle();
+    assert_int_equal(lab_primary(lab), 1);
+    lab_node(lab, 2)->ha->settings.witness = true;
+    lab_node(lab, 3)->ha->settings.witness = true;
+    lab_run(lab, 2 * LAB_STEP_MS);
+    lab_power_off(lab, 1);
+    lab_run(lab, 5 * TTL_MS);
+    assert_int_equal(lab_cluster(lab)->phase, CLUSTER_REVOKED);
+    return lab_node(lab, lab->leader)->ha->nobody_ms;
+}
+
+static void test_the_membership_stays_while_a_failsafe_lease_may_run(void **state)
+{
+    (void)state;
+    assert_true(witnesses_give_up_at(false) != 0);
+    assert_true(witnesses_give_up_at(true) == 0);
+}
+
 static void test_a_failsafe_quorum_needs_who_is_not_removed_yet(void **state)
 {
     (void)state;
@@ -1153,6 +1176,7 @@ int main(void)
         TEST(test_the_only_grantee_tries_again_after_a_failure),
         TEST(test_a_grant_outlives_the_wait_of_a_voter_that_restarts),
         TEST(test_a_grantee_that_does_not_know_that_it_served_does_not_start_again),
+        TEST(test_the_membership_stays_while_a_failsafe_lease_may_run),
         TEST(test_a_failsafe_quorum_needs_who_is_not_removed_yet),
         TEST(test_a_grantee_whose_promotion_hangs_gives_up_in_time),
         TEST(test_a_promotion_that_outlives_its_daemon_is_not_taken_for_gone),
