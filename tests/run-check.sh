@@ -38,6 +38,7 @@ count() {
         echo "ok      $name: $1 passed (${seconds} s)"
     else
         echo "FAILED  $name: $1 passed, $2 failed (${seconds} s), from $log:"
+        grep -E '^(FAILED|ERROR|E) ' "$log" | sed 's/^/    /' # pytest's words for it.
         grep -v '^ok ' "$log" | tail -n 100 | sed 's/^/    /'
     fi
 }
