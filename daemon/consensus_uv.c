@@ -197,8 +197,21 @@ static void on_persisted(void *owner, uint64_t number)
 
 static void on_store_full(void *owner, const struct err *err)
 {
-    (void)owner;
-    log_warning("raft store: %s; a primary serves on, nothing new is decided here", err->text);
+    const struct daemon *daemon = owner;
+
+    log_warning(
+        "raft store: %s; the volume of \"%s\" is full: a primary serves on, nothing new is decided "
+        "here until there is room",
+        err->text, daemon->data_dir);
+}
+
+static void on_store_has_room(void *owner, uint64_t full_ms)
+{
+    const struct daemon *daemon = owner;
+
+    log_info(
+        "raft store: the volume of \"%s\" has room again, after %llu s", daemon->data_dir,
+        (unsigned long long)full_ms / 1000);
 }
 
 static void on_store_failed(void *owner, const struct err *err)
@@ -218,6 +231,7 @@ static void on_store_closed(void *owner)
 static const struct store_uv_events store_events = {
     .done = on_persisted,
     .full = on_store_full,
+    .has_room = on_store_has_room,
     .failed = on_store_failed,
     .closed = on_store_closed,
 };

@@ -14,9 +14,11 @@
 #include "base/assert.h"
 #include "base/clock_sys.h"
 #include "base/text.h"
+#include "base/time.h"
 #include "raft/mark_sys.h"
 
 #define RETRY_NS          UINT64_C(1000000000)
+#define REMIND_MS         60000
 #define THREAD_STACK_SIZE ((size_t)256 * 1024) /* Eight megabytes is the default. */
 
 /* A persist with copies of all it is about, in one block. */
@@ -40,12 +42,15 @@ struct store_uv {
     const struct store_uv_events *events;
     void *owner;
     char mark_dir[PATH_MAX];
+    uint64_t remind_ms;
 
     /* Of the loop alone. */
     bool closing;
     bool failure_told;
     uint64_t submitted_number;
     uint64_t delivered_number;
+    uint64_t full_since_ms; /* The owner knows of it; 0: the disk has room, as far as it knows. */
+    uint64_t reminded_ms;
 
     /* Of the disk thread alone. */
     uint64_t committed_number; /* The last persist that is in the database. */
@@ -57,7 +62,6 @@ struct store_uv {
     bool stop;
 
     uint64_t done_number;
-    bool full; /* A try failed and has not been told yet. */
     bool failed;
     bool ended;
     struct err err; /* Of the last full or failed. */
@@ -258,7 +262,6 @@ static void note_trouble(
         self->failed = true;
         return;
     }
-    self->full = true;
     if (self->stats.full_since_ms == 0) {
         self->stats.full_since_ms = clock_boot_ms();
     }
@@ -334,6 +337,24 @@ static void deliver(struct store_uv *self, uint64_t done_number)
     }
 }
 
+/* Each try wakes the loop, also the one that shows that there is room again. */
+static void tell_space(struct store_uv *self, uint64_t full_since_ms, const struct err *err)
+{
+    const uint64_t now_ms = clock_boot_ms();
+    const uint64_t known_since_ms = self->full_since_ms;
+
+    if (full_since_ms == 0 && known_since_ms == 0) {
+        return;
+    }
+    self->full_since_ms = full_since_ms;
+    if (full_since_ms == 0) {
+        self->events->has_room(self->owner, time_since(now_ms, known_since_ms));
+    } else if (known_since_ms == 0 || time_since(now_ms, self->reminded_ms) >= self->remind_ms) {
+        self->reminded_ms = now_ms;
+        self->events->full(self->owner, err);
+    }
+}
+
 static void end_thread(struct store_uv *self)
 {
     const int rc = uv_thread_join(&self->thread);
@@ -346,25 +367,24 @@ static void on_async(uv_async_t *handle)
 {
     struct store_uv *self = container_of(handle, struct store_uv, async);
     uint64_t done_number;
+    uint64_t full_since_ms;
     struct err err;
-    bool full;
     bool failed;
     bool ended;
 
     uv_mutex_lock(&self->mutex);
     done_number = self->done_number;
     err = self->err;
-    full = self->full;
+    full_since_ms = self->stats.full_since_ms;
     failed = self->failed;
     ended = self->ended;
-    self->full = false;
     uv_mutex_unlock(&self->mutex);
 
     if (!self->failure_told) {
         deliver(self, done_number);
     }
-    if (full && !failed) {
-        self->events->full(self->owner, &err);
+    if (!failed) {
+        tell_space(self, full_since_ms, &err);
     }
     if (failed && !self->failure_told) {
         self->failure_told = true;
@@ -446,6 +466,7 @@ enum status store_uv_open(
     self->db = settings->db;
     self->events = events;
     self->owner = owner;
+    self->remind_ms = settings->remind_ms == 0 ? REMIND_MS : settings->remind_ms;
     if (!text_copy(self->mark_dir, sizeof self->mark_dir, settings->mark_dir)) {
         free(self);
         return ERR(err, INVALID, "the name of directory \"%s\" is too long", settings->mark_dir);

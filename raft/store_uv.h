@@ -7,9 +7,10 @@
  * all events belong to the thread of the loop.
  *
  * No space left: nothing is completed, what was submitted is kept and tried again each
- * second, and `full` is called each time. Any other failure: `failed` is called once,
- * nothing is ever completed again, and the process has to end without answering anybody
- * (a failed sync must not be tried again: the kernel has dropped the pages).
+ * second. `full` is called when that begins and once a minute while it lasts, `has_room`
+ * when it is over. Any other failure: `failed` is called once, nothing is ever completed
+ * again, and the process has to end without answering anybody (a failed sync must not be
+ * tried again: the kernel has dropped the pages).
  */
 #ifndef PGBATON_RAFT_STORE_UV_H
 #define PGBATON_RAFT_STORE_UV_H
@@ -26,6 +27,7 @@
 struct store_uv_events {
     void (*done)(void *owner, uint64_t number); /* In order, each number. */
     void (*full)(void *owner, const struct err *err);
+    void (*has_room)(void *owner, uint64_t full_ms); /* Again, after so long. */
     void (*failed)(void *owner, const struct err *err);
     void (*closed)(void *owner); /* The last event; the store_uv is gone. */
 };
@@ -33,6 +35,7 @@ struct store_uv_events {
 struct store_uv_settings {
     struct store_lmdb *db; /* Taken: closed when the thread has ended. Already loaded. */
     const char *mark_dir;  /* Copied. Where mark_sys.h keeps its file. */
+    uint64_t remind_ms;    /* `full` is repeated so often; 0: each minute. */
 };
 
 struct store_stats {

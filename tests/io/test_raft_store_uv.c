@@ -113,6 +113,7 @@ struct world {
     uint64_t submitted;
     uint64_t done;
     uint32_t full_count;
+    uint32_t has_room_count;
     uint32_t failed_count;
     struct err failure;
     bool closed;
@@ -148,6 +149,14 @@ static void on_full(void *owner, const struct err *err)
     world->full_count++;
 }
 
+static void on_has_room(void *owner, uint64_t full_ms)
+{
+    struct world *world = owner;
+
+    assert_true(full_ms < DEADLINE_MS);
+    world->has_room_count++;
+}
+
 static void on_failed(void *owner, const struct err *err)
 {
     struct world *world = owner;
@@ -167,6 +176,7 @@ static void on_closed(void *owner)
 static const struct store_uv_events events = {
     .done = on_done,
     .full = on_full,
+    .has_room = on_has_room,
     .failed = on_failed,
     .closed = on_closed,
 };
@@ -187,10 +197,10 @@ static void on_tick(uv_timer_t *timer)
         }                                                        \
     } while (0)
 
-static void open_store(struct world *world)
+static void open_store(struct world *world, uint64_t remind_ms)
 {
     const struct store_lmdb_settings lmdb = {.dir = world->dir, .reserve_bytes = 65536};
-    struct store_uv_settings settings = {.mark_dir = world->dir};
+    struct store_uv_settings settings = {.mark_dir = world->dir, .remind_ms = remind_ms};
     struct store_image *image;
     struct err err;
 
@@ -201,7 +211,7 @@ static void open_store(struct world *world)
     test_ok(store_uv_open(&world->loop, &settings, &events, world, &world->store, &err), &err);
 }
 
-static int set_up(void **state)
+static int set_up_world(void **state, uint64_t remind_ms)
 {
     static struct world world;
 
@@ -217,9 +227,19 @@ static int set_up(void **state)
     assert_int_equal(uv_loop_init(&world.loop), 0);
     assert_int_equal(uv_timer_init(&world.loop, &world.tick), 0);
     assert_int_equal(uv_timer_start(&world.tick, on_tick, 5, 5), 0);
-    open_store(&world);
+    open_store(&world, remind_ms);
     *state = &world;
     return 0;
+}
+
+static int set_up(void **state)
+{
+    return set_up_world(state, 0);
+}
+
+static int set_up_that_reminds(void **state)
+{
+    return set_up_world(state, 1);
 }
 
 static void close_store(struct world *world)
@@ -309,12 +329,13 @@ static void test_a_full_disk_is_tried_again_and_nothing_is_done_before(void **st
 {
     struct world *world = *state;
     struct store_stats stats;
+    const int begun = atomic_load(&commits_begun);
 
     atomic_store(&commit_failure, ENOSPC);
     submit(world);
     RUN_UNTIL(world, world->full_count == 1);
     submit(world);
-    RUN_UNTIL(world, world->full_count == 2);
+    RUN_UNTIL(world, atomic_load(&commits_begun) == begun + 2);
     assert_int_equal(world->done, 0);
     store_uv_stats(world->store, &stats);
     assert_true(stats.full_since_ms > 0);
@@ -323,6 +344,39 @@ static void test_a_full_disk_is_tried_again_and_nothing_is_done_before(void **st
     store_uv_stats(world->store, &stats);
     assert_int_equal(stats.full_since_ms, 0);
     assert_int_equal(world->failed_count, 0);
+}
+
+static void test_a_full_disk_is_told_when_it_begins_and_when_it_is_over(void **state)
+{
+    struct world *world = *state;
+
+    for (uint32_t time = 1; time <= 2; time++) {
+        const int begun = atomic_load(&commits_begun);
+
+        atomic_store(&commit_failure, ENOSPC);
+        submit(world);
+        RUN_UNTIL(world, atomic_load(&commits_begun) == begun + 2);
+        assert_int_equal(world->full_count, time);
+        assert_int_equal(world->has_room_count, time - 1);
+        atomic_store(&commit_failure, 0);
+        RUN_UNTIL(world, world->has_room_count == time);
+        assert_int_equal(world->full_count, time);
+        assert_int_equal(world->done, world->submitted);
+    }
+    submit(world);
+    RUN_UNTIL(world, world->done == world->submitted);
+    assert_int_equal(world->has_room_count, 2);
+}
+
+static void test_a_full_disk_is_told_again_when_it_lasts(void **state)
+{
+    struct world *world = *state;
+
+    atomic_store(&commit_failure, ENOSPC);
+    submit(world);
+    RUN_UNTIL(world, world->full_count == 2);
+    assert_int_equal(world->has_room_count, 0);
+    assert_int_equal(world->done, 0);
 }
 
 static void test_a_failed_commit_is_told_once_and_ends_all_completions(void **state)
@@ -385,9 +439,8 @@ static void test_what_is_committed_and_not_marked_is_not_committed_again(void **
     submit(world);
     RUN_UNTIL(world, world->full_count == 1);
     submit(world);
-    RUN_UNTIL(world, world->full_count == 2);
+    RUN_UNTIL(world, atomic_load(&commits_begun) == begun + 2);
     assert_int_equal(world->done, 1);
-    assert_int_equal(atomic_load(&commits_begun), begun + 2);
     atomic_store(&mark_failure, 0);
     RUN_UNTIL(world, world->done == 3);
     assert_int_equal(atomic_load(&commits_begun), begun + 2);
@@ -453,6 +506,9 @@ int main(void)
         STORE_TEST(test_what_is_submitted_is_done_later_and_in_order),
         STORE_TEST(test_what_waits_for_a_slow_disk_is_one_transaction),
         STORE_TEST(test_a_full_disk_is_tried_again_and_nothing_is_done_before),
+        STORE_TEST(test_a_full_disk_is_told_when_it_begins_and_when_it_is_over),
+        cmocka_unit_test_setup_teardown(
+            test_a_full_disk_is_told_again_when_it_lasts, set_up_that_reminds, tear_down),
         STORE_TEST(test_a_failed_commit_is_told_once_and_ends_all_completions),
         STORE_TEST(test_nothing_is_done_before_its_mark_is_on_disk),
         STORE_TEST(test_a_mark_never_says_more_than_the_database),
