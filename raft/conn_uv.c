@@ -304,11 +304,14 @@ static void handle_frame(struct conn *conn, const struct frame *frame)
 
 static void fail_frame(struct conn *conn, enum frame_result result)
 {
-    const uint8_t first = buffer_bytes(input_of(conn))[0];
+    const uint8_t *bytes = buffer_bytes(input_of(conn));
     struct err err;
 
-    if (result == FRAME_NOT_OURS && conn->tls == NULL && first == TLS_RECORD_HANDSHAKE) {
+    if (result == FRAME_NOT_OURS && conn->tls == NULL && bytes[0] == TLS_RECORD_HANDSHAKE) {
         ERR(&err, REFUSED, "it speaks TLS, and this node is set to be insecure");
+    } else if (result == FRAME_OTHER_VERSION) {
+        ERR(&err, REFUSED, "%s: it speaks %d, this node %d", frame_result_text(result),
+            frame_version(bytes), FRAME_VERSION);
     } else {
         ERR(&err, REFUSED, "%s", frame_result_text(result));
     }

@@ -23,7 +23,7 @@ const char *frame_result_text(enum frame_result result)
         [FRAME_MORE] = "the frame is not complete",
         [FRAME_READY] = "the frame is complete",
         [FRAME_NOT_OURS] = "not our protocol",
-        [FRAME_NEWER_VERSION] = "another version of the protocol",
+        [FRAME_OTHER_VERSION] = "another version of the protocol",
         [FRAME_TOO_LONG] = "the frame is longer than allowed",
         [FRAME_BAD_CHECKSUM] = "the frame's checksum does not match",
     };
@@ -68,7 +68,7 @@ enum frame_result frame_parse(const uint8_t *bytes, size_t size, struct frame *f
         return FRAME_NOT_OURS;
     }
     if (size > VERSION_OFFSET && bytes[VERSION_OFFSET] != FRAME_VERSION) {
-        return FRAME_NEWER_VERSION; /* There is no older one than the first. */
+        return FRAME_OTHER_VERSION;
     }
     if (size < CHECKSUM_OFFSET) {
         return FRAME_MORE;
@@ -92,4 +92,9 @@ enum frame_result frame_parse(const uint8_t *bytes, size_t size, struct frame *f
         .payload = bytes + FRAME_HEADER_BYTES,
     };
     return FRAME_READY;
+}
+
+uint8_t frame_version(const uint8_t *bytes)
+{
+    return bytes[VERSION_OFFSET];
 }

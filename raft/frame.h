@@ -41,7 +41,7 @@ enum frame_result {
     FRAME_MORE,  /* What is there is the beginning of a frame. */
     FRAME_READY, /* The first FRAME_HEADER_BYTES + size_bytes are a frame. */
     FRAME_NOT_OURS,
-    FRAME_NEWER_VERSION,
+    FRAME_OTHER_VERSION, /* frame_version() tells which. */
     FRAME_TOO_LONG,
     FRAME_BAD_CHECKSUM,
     FRAME_RESULTS,
@@ -58,5 +58,8 @@ void frame_put_header(const struct frame *frame, uint8_t header[FRAME_HEADER_BYT
  * protocol at its first byte, a length at the eighth. Fills `frame` when READY.
  */
 enum frame_result frame_parse(const uint8_t *bytes, size_t size, struct frame *frame);
+
+/* That the sender speaks, where frame_parse() has said OTHER_VERSION. */
+uint8_t frame_version(const uint8_t *bytes);
 
 #endif

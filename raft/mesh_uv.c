@@ -5,6 +5,7 @@
  */
 #include "raft/mesh_uv.h"
 
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,7 +160,10 @@ static void deliver(struct mesh *mesh, const struct conn *conn, const struct fra
         mesh->self.cluster_id != 0) {
         mesh->stats.wrong_cluster_count++;
         if (may_warn(mesh, conn->peer_address, "cluster")) {
-            log_warning("peer \"%s\" belongs to another cluster", conn->peer_address);
+            log_warning(
+                "peer \"%s\" belongs to another cluster: its id is %016" PRIx64
+                ", that of this node's %016" PRIx64,
+                conn->peer_address, frame->cluster_id, mesh->self.cluster_id);
         }
     }
     mesh->events->received(

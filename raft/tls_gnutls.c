@@ -22,6 +22,7 @@
 #define KEY_BYTES        32
 #define KEY_ROUNDS       100000
 #define IDENTITY_SIZE    256
+#define SCOPE_SIZE       64 /* As much of another's as is shown. */
 #define READ_CHUNK_BYTES ((size_t)16 * 1024)
 
 /* External keys are bound to SHA-256, and so are the ciphers that can go with them. */
@@ -46,8 +47,9 @@ struct tls {
     gnutls_session_t session;
     enum tls_side side;
     bool ready;
-    bool over;           /* Failed or closed: GnuTLS is not called again. */
-    bool other_identity; /* A client named a key we do not have. */
+    bool over;                    /* Failed or closed: GnuTLS is not called again. */
+    bool is_other_scope;          /* A client named a key we do not have ... */
+    char other_scope[SCOPE_SIZE]; /* ... of this scope. */
     struct buffer received;
     struct buffer input;
     struct buffer output;
@@ -60,13 +62,33 @@ static enum status gnutls_err(struct err *err, const char *what, int rc)
     return ERR(err, INVALID, "could not %s: %s", what, gnutls_strerror(rc));
 }
 
+/* The key is named "what:scope". */
+static const char *scope_of(const char *identity)
+{
+    const char *colon = strchr(identity, ':');
+
+    return colon == NULL ? identity : colon + 1;
+}
+
+/* For the log, and anybody may have sent it. */
+static void copy_scope(char scope[SCOPE_SIZE], const char *identity)
+{
+    text_copy_cut(scope, SCOPE_SIZE, scope_of(identity));
+    for (char *c = scope; *c != '\0'; c++) {
+        if (*c < ' ' || *c > '~' || *c == '"') {
+            *c = '?';
+        }
+    }
+}
+
 /* The server's side of the password: which key does the client mean. */
 static int find_key(gnutls_session_t session, const char *identity, gnutls_datum_t *key)
 {
     struct tls *tls = gnutls_session_get_ptr(session);
 
     if (!text_equal(identity, tls->keys->identity)) {
-        tls->other_identity = true;
+        tls->is_other_scope = true;
+        copy_scope(tls->other_scope, identity);
         return -1;
     }
     key->data = gnutls_malloc(KEY_BYTES); /* GnuTLS frees it. */
@@ -333,11 +355,15 @@ static bool smells_of_password(const struct tls *tls, int rc)
 
 static enum status describe(const struct tls *tls, int rc, struct err *err)
 {
-    if (tls->other_identity) {
-        return ERR(err, REFUSED, "wrong cluster: it is of another scope");
+    if (tls->is_other_scope) {
+        return ERR(
+            err, REFUSED, "wrong cluster: it is of scope \"%s\", this node of \"%s\"",
+            tls->other_scope, scope_of(tls->keys->identity));
     }
     if (smells_of_password(tls, rc)) {
-        return ERR(err, REFUSED, "wrong password or scope (%s)", gnutls_strerror(rc));
+        return ERR(
+            err, REFUSED, "wrong password, or not of scope \"%s\" (%s)",
+            scope_of(tls->keys->identity), gnutls_strerror(rc));
     }
     if (rc == GNUTLS_E_FATAL_ALERT_RECEIVED) {
         const char *alert = gnutls_alert_get_name(gnutls_alert_get(tls->session));

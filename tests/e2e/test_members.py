@@ -123,5 +123,8 @@ def test_a_node_of_a_newer_version_is_refused_with_a_word_about_it():
                 peer.sendall(newer)
                 assert peer.recv(1) == b"", "it was not hung up on"
             client = lab.net.addresses["client"]
-            words = f"refused a peer connection from {client}: another version of the protocol"
+            words = (
+                f"refused a peer connection from {client}: another version of the protocol:"
+                " it speaks 2, this node 1"
+            )
             lab.wait_for(lambda: words in node.log.read_text(), 10, "a word about it")

@@ -304,14 +304,25 @@ static void test_a_wrong_password_is_refused_and_named(void **state)
     const struct mesh_settings wrong = {.password = "guess", .scope = "demo"};
 
     assert_pair_refused(
-        *state, &wrong, &secret, "refused a peer connection from 127.0.0.1: wrong password");
+        *state, &wrong, &secret,
+        "refused a peer connection from 127.0.0.1: wrong password, or not of scope \"demo\"");
+    assert_null(strstr(log_text, "guess"));
+    assert_null(strstr(log_text, "secret"));
 }
 
 static void test_another_scope_is_refused_and_named(void **state)
 {
     const struct mesh_settings other = {.password = "secret", .scope = "another"};
 
-    assert_pair_refused(*state, &other, &secret, "of another scope");
+    assert_pair_refused(
+        *state, &other, &secret, "it is of scope \"another\", this node of \"demo\"");
+}
+
+static void test_a_scope_that_is_no_text_does_not_break_the_log(void **state)
+{
+    const struct mesh_settings other = {.password = "secret", .scope = "a\n\"b\x1b"};
+
+    assert_pair_refused(*state, &other, &secret, "it is of scope \"a??b?\", this node of \"demo\"");
 }
 
 static void test_plain_text_is_refused_by_tls(void **state)
@@ -513,7 +524,9 @@ static void test_frames_of_another_cluster_are_delivered_and_counted(void **stat
     RUN_UNTIL(world, b->received == 1);
     mesh_stats(b->mesh, &stats);
     assert_int_equal(stats.wrong_cluster_count, 1);
-    assert_int_equal(count_in_log("another cluster"), 1);
+    assert_int_equal(
+        count_in_log("belongs to another cluster: its id is 000000000000002b, that of this node's"),
+        1);
 }
 
 /* ----------------------------------------------------------------------- certificates */
@@ -678,7 +691,8 @@ static void test_garbage_is_hung_up_on(void **state)
     open_node(plain, &insecure);
     open_node(safe, &secret);
     assert_hung_up_on(plain, "GET / HTTP/1.1\r\n\r\n", 18, "not our protocol");
-    assert_hung_up_on(plain, "\xb7RM\x02", 4, "another version");
+    assert_hung_up_on(
+        plain, "\xb7RM\x02", 4, "another version of the protocol: it speaks 2, this node 1");
     assert_hung_up_on(plain, "\xb7RM\x01\xff\xff\xff\xff", 8, "longer than allowed");
     assert_hung_up_on(safe, "GET / HTTP/1.1\r\n\r\n", 18, "not TLS");
     assert_hung_up_on(safe, "\x17\x03\x03\x00\x05hello", 10, "TLS failed");
@@ -939,6 +953,7 @@ int main(void)
         MESH_TEST(test_two_nodes_talk_with_a_password),
         MESH_TEST(test_a_wrong_password_is_refused_and_named),
         MESH_TEST(test_another_scope_is_refused_and_named),
+        MESH_TEST(test_a_scope_that_is_no_text_does_not_break_the_log),
         MESH_TEST(test_plain_text_is_refused_by_tls),
         MESH_TEST(test_tls_is_refused_by_plain_text),
         MESH_TEST(test_a_thousand_frames_arrive_in_order),

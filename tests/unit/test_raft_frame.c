@@ -92,8 +92,8 @@ static void test_what_is_not_ours_is_refused_as_early_as_can_be(void **state)
         {"\xb7X",                      2, FRAME_NOT_OURS     },
         {"\xb7RM",                     3, FRAME_MORE         },
         {"\xb7RM\x01",                 4, FRAME_MORE         },
-        {"\xb7RM\x02",                 4, FRAME_NEWER_VERSION},
-        {"\xb7RM\x00",                 4, FRAME_NEWER_VERSION},
+        {"\xb7RM\x02",                 4, FRAME_OTHER_VERSION},
+        {"\xb7RM\x00",                 4, FRAME_OTHER_VERSION},
         {"\xb7RM\x01\xff\xff\xff\xff", 8, FRAME_TOO_LONG     },
         {"\xb7RM\x01\x00\x10\x00\x01", 8, FRAME_TOO_LONG     },
         {"\xb7RM\x01\x00\x10\x00\x00", 8, FRAME_MORE         },
@@ -104,6 +104,10 @@ static void test_what_is_not_ours_is_refused_as_early_as_can_be(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         assert_int_equal(
             frame_parse((const uint8_t *)cases[i].bytes, cases[i].size, &frame), cases[i].want);
+        if (cases[i].want == FRAME_OTHER_VERSION) {
+            assert_int_equal(
+                frame_version((const uint8_t *)cases[i].bytes), (uint8_t)cases[i].bytes[3]);
+        }
     }
 }
 
