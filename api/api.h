@@ -23,6 +23,7 @@ struct api_raft {
     uint64_t commit_last_ms; /* How long the store took for its newest commit, */
     uint64_t commit_max_ms;  /* and at worst since the start. */
     uint32_t peers_up;
+    bool left_out; /* The others say that this node is not a member of their cluster. */
     uint64_t log_lines_lost;
 };
 

@@ -484,6 +484,7 @@ static json_t *make_raft(const struct show *show)
     put_number(item, "store_commit_last_ms", show->raft->commit_last_ms);
     put_number(item, "store_commit_max_ms", show->raft->commit_max_ms);
     put_number(item, "peers_up", show->raft->peers_up);
+    put_flag(item, "left_out", show->raft->left_out);
     return item;
 }
 

@@ -387,10 +387,29 @@ static void take_snapshot(struct daemon *daemon)
         NULL);
 }
 
+/* A voter stays out for good: its store looks like that of a member, and it is none. */
+static void tell_left_out(struct daemon *daemon)
+{
+    if (raft_leader(daemon->raft) != 0) {
+        daemon->left_out_told = false;
+    } else if (
+        !daemon->left_out_told && raft_is_voter(daemon->raft) && raft_is_left_out(daemon->raft)) {
+        daemon->left_out_told = true;
+        log_error(
+            "this node was removed from cluster \"%s\": its members do not count it in, and it "
+            "takes "
+            "no part; to let it join again stop it, empty \"%s\" and start it, otherwise stop it "
+            "for "
+            "good",
+            daemon->conf.conf.scope, daemon->data_dir);
+    }
+}
+
 void consensus_housekeeping(struct daemon *daemon)
 {
     tell_identity(daemon);
     tell_peers(daemon, false);
+    tell_left_out(daemon);
     take_snapshot(daemon);
 }
 

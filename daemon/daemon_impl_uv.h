@@ -57,6 +57,7 @@ struct daemon {
     uint64_t peers_term;
     uint32_t peers_strangers;
     uint64_t snapshot_index; /* Of the snapshot that was asked for last. */
+    bool left_out_told;      /* Since this node last had a leader. */
 
     /* Decisions. */
     struct ha *ha;

@@ -38,6 +38,7 @@ static void on_raft(void *owner, struct api_raft *raft)
         .commit_last_ms = store.commit_last_us / 1000,
         .commit_max_ms = store.commit_max_us / 1000,
         .peers_up = mesh.links_up,
+        .left_out = raft_is_left_out(daemon->raft),
         .log_lines_lost = log_sys_lost(),
     };
 }

@@ -510,16 +510,21 @@ static bool joined_formation_is_dead(const struct raft *raft)
     return true;
 }
 
+bool raft_is_left_out(const struct raft *raft)
+{
+    return raft_last_index(raft) > 0 && raft->leader == 0 && raft->left_out_ms != 0 &&
+           raft->now_ms < time_add(raft->left_out_ms, RAFT_FRESH_MS);
+}
+
 /*
  * Called in as a learner by a leader that was deposed before that was decided. Nobody sends
  * us anything any more, and nobody takes in a store that has entries: it looks like that of
  * a member that was removed. But who was removed had a vote, unless it never caught up; we
  * never had one, so nothing that we acknowledged was counted, and we may be somebody new.
  */
-static bool is_left_out(const struct raft *raft)
+static bool may_be_somebody_new(const struct raft *raft)
 {
-    return raft_last_index(raft) > 0 && !raft_is_voter(raft) && raft->leader == 0 &&
-           raft->left_out_ms != 0 && raft->now_ms < time_add(raft->left_out_ms, RAFT_FRESH_MS);
+    return raft_is_left_out(raft) && !raft_is_voter(raft);
 }
 
 /*
@@ -540,7 +545,7 @@ static bool formation_is_dead(struct raft *raft)
 /* Whose store leads nowhere, and is sure of that for a while, starts again as somebody new. */
 static void check_future(struct raft *raft)
 {
-    const bool left_out = is_left_out(raft);
+    const bool left_out = may_be_somebody_new(raft);
 
     if (!left_out && !formation_is_dead(raft)) {
         raft->dead_ms = 0;

@@ -377,6 +377,12 @@ bool raft_position_checked(const struct raft *raft);
 /* This node is a voter, under its own incarnation, of its newest membership. */
 bool raft_is_voter(const struct raft *raft);
 
+/*
+ * Nobody leads this node, and one of its cluster, who has decided no less than its log's newest
+ * membership, said in the last seconds that it is no member: it was removed, or not yet taken in.
+ */
+bool raft_is_left_out(const struct raft *raft);
+
 /* A committed entry of the current term exists: the leader's state machine is current. */
 bool raft_leader_ready(const struct raft *raft);
 

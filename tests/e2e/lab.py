@@ -336,12 +336,16 @@ class Lab:
     def _is_probe(self, path):
         return any(probe.log == path for probe in self.probes)
 
+    def node(self, name):
+        """Also one that is an outsider."""
+        return self.nodes.get(name) or self.outsiders[name]
+
     # --- Daemons ---
 
     def start(self, *names):
         """Starts the daemons that do not run: all of them, or those named."""
         for name in names or self.nodes:
-            node = self.nodes.get(name) or self.outsiders[name]
+            node = self.node(name)
             if not node.is_running():
                 node.daemon = self.net.popen(
                     name,
@@ -381,7 +385,7 @@ class Lab:
     def kill_node(self, name):
         """SIGKILL to daemon, guard and every process of PostgreSQL; probes live on."""
         self.net.kill_all(name, spare=[probe.process.pid for probe in self.probes])
-        (self.nodes.get(name) or self.outsiders[name]).daemon.wait()
+        self.node(name).daemon.wait()
 
     def recover(self):
         """Ends every fault, and waits until the cluster is whole again.
@@ -404,7 +408,7 @@ class Lab:
             token = base64.b64encode(f"{API_USER}:{API_PASSWORD}".encode()).decode()
             headers["Authorization"] = f"Basic {token}"
         connection = http.client.HTTPConnection(
-            self.nodes[name].address, REST_PORT, timeout=timeout
+            self.node(name).address, REST_PORT, timeout=timeout
         )
         with self.net.inside("client"), contextlib.closing(connection):
             data = json.dumps(body) if body is not None else None

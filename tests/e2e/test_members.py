@@ -72,6 +72,11 @@ def delete_member(lab, name):
     assert (status, text) == (200, "member removed")
 
 
+def is_left_out(lab, name):
+    state = lab.state(name)
+    return state is not None and state["raft"]["left_out"]
+
+
 def test_a_third_node_is_removed_again_from_the_running_cluster():
     with Lab() as lab:
         lab.start()
@@ -88,8 +93,14 @@ def test_a_third_node_is_removed_again_from_the_running_cluster():
                 lambda: lab.sql(primary, slots, gone) == [(0,)], 10, "no slot that keeps WAL for it"
             )
 
-            # It does not come back by itself, and does no harm when it tries.
+            # It does not come back by itself, says so, and does no harm when it tries.
+            log = lab.outsiders[gone].log
+            log_size = log.stat().st_size
             lab.start(gone)
+            words = 'this node was removed from cluster "demo"'
+            lab.wait_for(lambda: words in log.read_text()[log_size:], 10, "a word about it")
+            lab.wait_for(lambda: is_left_out(lab, gone), 10, "the same in its state")
+            assert not any(is_left_out(lab, name) for name in lab.nodes)
             lab.wait_while(lambda: lab.voters() == set(lab.nodes), 2 * TTL, "it came back")
             lab.kill_node(gone)
 

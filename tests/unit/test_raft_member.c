@@ -328,6 +328,9 @@ static void test_who_was_removed_stays_out(void **state)
     cluster->admits = true;
     raft_cluster_run(cluster, 20000);
     assert_int_equal(node->notes[RAFT_NOTE_LEFT_OUT], 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(raft_is_left_out(cluster->nodes[i].raft), &cluster->nodes[i] == node);
+    }
     assert_null(raft_config_find(raft_config(leader->raft), node->id));
     raft_cluster_destroy(cluster);
 }
