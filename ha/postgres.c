@@ -129,7 +129,6 @@ static void succeed(struct ha *ha, const struct pg_action_done *done)
     case PG_ACTION_FOLLOW:
         ha->followed_epoch = ha->action.epoch;
         return;
-    case PG_ACTION_CHECKPOINT:
     case PG_ACTION_RELOAD:
         ha->update->callback = PG_CALLBACK_RELOAD;
         ha->update->callback_role = ha_role_name(ha->callback_role);
@@ -182,7 +181,6 @@ void postgres_done(struct ha *ha, const struct pg_action_done *done)
         case PG_ACTION_FOLLOW:
         case PG_ACTION_CUT:
         case PG_ACTION_STOP:
-        case PG_ACTION_CHECKPOINT:
         case PG_ACTION_CLONE:
         case PG_ACTION_REWIND:
         case PG_ACTION_RELOAD:

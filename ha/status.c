@@ -33,7 +33,6 @@ static enum ha_member_state member_state(const struct ha *ha)
     case PG_ACTION_FOLLOW:
     case PG_ACTION_CUT:
     case PG_ACTION_STOP:
-    case PG_ACTION_CHECKPOINT:
     case PG_ACTION_REWIND:
     case PG_ACTION_RELOAD:
     case PG_ACTION_BOOTSTRAP_SQL:

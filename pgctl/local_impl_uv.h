@@ -399,7 +399,6 @@ void action_follow(struct local *local);
 void action_cut(struct local *local);
 void action_reload(struct local *local);
 void action_stop(struct local *local);
-void action_checkpoint(struct local *local);
 void action_rewind(struct local *local);
 void action_clone(struct local *local);
 

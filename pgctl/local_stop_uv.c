@@ -258,13 +258,7 @@ static void after_checkpoint(struct local *local, const struct sql_result *resul
     if (result->failure != SQL_FAILURE_NONE) {
         log_warning("checkpoint failed: %s", result->text);
     }
-    if (local->action.kind == PG_ACTION_STOP) {
-        run_script(local); /* Without it the stop only takes longer. */
-    } else if (result->failure != SQL_FAILURE_NONE) {
-        local_fail(local, "%s", result->text);
-    } else {
-        local_ok(local);
-    }
+    run_script(local); /* Without it the stop only takes longer. */
 }
 
 static void send_checkpoint(struct local *local)
@@ -288,13 +282,4 @@ void action_stop(struct local *local)
     } else {
         run_script(local);
     }
-}
-
-void action_checkpoint(struct local *local)
-{
-    if (!watch_is_up(local)) {
-        local_fail(local, "PostgreSQL is %s", pg_run_name(local->facts.run));
-        return;
-    }
-    connect_for_checkpoint(local);
 }

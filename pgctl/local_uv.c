@@ -187,9 +187,6 @@ static void dispatch(struct local *local)
     case PG_ACTION_STOP:
         action_stop(local);
         return;
-    case PG_ACTION_CHECKPOINT:
-        action_checkpoint(local);
-        return;
     case PG_ACTION_REWIND:
         action_rewind(local);
         return;

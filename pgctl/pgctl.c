@@ -63,8 +63,6 @@ const char *pg_action_name(enum pg_action_kind kind)
         return "cut";
     case PG_ACTION_STOP:
         return "stop";
-    case PG_ACTION_CHECKPOINT:
-        return "checkpoint";
     case PG_ACTION_REWIND:
         return "rewind";
     case PG_ACTION_CLONE:

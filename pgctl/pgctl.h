@@ -128,7 +128,6 @@ enum pg_action_kind {
     PG_ACTION_FOLLOW,  /* Point the standby at `upstream`, by reload where possible. */
     PG_ACTION_CUT,  /* Remove primary_conninfo and restore_command everywhere, end the receiver. */
     PG_ACTION_STOP, /* `stop`; ends when no process of the tree is left. */
-    PG_ACTION_CHECKPOINT,
     PG_ACTION_REWIND,        /* From `upstream`; server stopped. On failure data becomes PARTIAL. */
     PG_ACTION_CLONE,         /* Empties the directory, base backup from `upstream`. */
     PG_ACTION_RELOAD,        /* Write the configuration files anew and reload. */

@@ -1118,7 +1118,6 @@ static void step_action(struct pg_model *model)
     case PG_ACTION_CLONE:
         step_clone(model);
         return;
-    case PG_ACTION_CHECKPOINT:
     case PG_ACTION_RELOAD:
     case PG_ACTION_BOOTSTRAP_SQL:
         if (model->action.kind == PG_ACTION_BOOTSTRAP_SQL && model->server != PG_MODEL_WRITABLE) {

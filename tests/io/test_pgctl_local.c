@@ -850,9 +850,8 @@ static void test_a_new_daemon_leaves_the_stream_alone(void **state)
     open_node(a);
     WAIT_FOR(
         a, a->has_facts && a->facts.sql_ok && text_equal(a->facts.receiver_state, "streaming"));
-    do_simple(a, PG_ACTION_CHECKPOINT, 0);
     do_towards(a, PG_ACTION_FOLLOW, b);
-    do_simple(a, PG_ACTION_CHECKPOINT, 0);
+    sql(a, "CHECKPOINT", NULL, 0);
     assert_int_equal(child(a, "walreceiver"), receiver);
 }
 

@@ -188,7 +188,6 @@ static enum pg_result carry_out(struct lab *lab, struct lab_node *node)
         copy_from(lab, node, action->upstream.node);
         return PG_RESULT_OK;
     case PG_ACTION_NONE:
-    case PG_ACTION_CHECKPOINT:
     case PG_ACTION_RELOAD:
     case PG_ACTION_BOOTSTRAP_SQL:
     default:
@@ -213,7 +212,6 @@ static uint64_t time_for(enum pg_action_kind kind)
     case PG_ACTION_FOLLOW:
     case PG_ACTION_CUT:
     case PG_ACTION_STOP:
-    case PG_ACTION_CHECKPOINT:
     case PG_ACTION_RELOAD:
     default:
         return 30;
