@@ -16,13 +16,16 @@ static enum rejoin off_line(uint32_t primary_timeline, struct pg_position end)
     return end.timeline == primary_timeline ? REJOIN_CLONE : REJOIN_REWIND;
 }
 
-/* A grant that begins on another timeline than its parent served on continued a promotion that
- * ended before its first commit: where that one left the line no grant tells. */
-static bool tells_where_it_left(
-    const struct cluster_grant *grant, const struct cluster_grant *parent)
+/*
+ * The line went on from `limit`. That is where it was left only if the epoch before wrote on the
+ * same timeline: else it continued a promotion that ended before its first commit, and where that
+ * one left the line no grant tells.
+ */
+static bool is_before(struct pg_position end, struct pg_position limit, uint32_t timeline)
 {
-    return grant->start.timeline == 0 || parent->served_at.timeline == 0 ||
-           grant->start.timeline == parent->served_at.timeline;
+    const bool is_told = limit.timeline == 0 || timeline == 0 || limit.timeline == timeline;
+
+    return is_told && end.lsn <= limit.lsn;
 }
 
 static enum rejoin decide_for_marker(
@@ -31,8 +34,7 @@ static enum rejoin decide_for_marker(
 {
     const struct cluster_grant *grant = &cluster->last;
     uint32_t timeline = primary_timeline;
-    uint64_t limit_lsn = UINT64_MAX; /* Past it, the line of the grants was left. */
-    bool limit_is_told = true;
+    struct pg_position limit = {.lsn = UINT64_MAX}; /* Past it, the line of the grants was left. */
 
     ASSERT(grant->epoch != 0);
     while (grant->epoch != marker_epoch) {
@@ -46,23 +48,25 @@ static enum rejoin decide_for_marker(
              * does not go back far enough. */
             const bool on_line = end.lsn <= grant->start.lsn || end.timeline == timeline;
 
-            return grant->parent == marker_epoch && on_line && limit_is_told && end.lsn <= limit_lsn
+            return grant->parent == marker_epoch && on_line && is_before(end, limit, timeline)
                        ? REJOIN_FOLLOW
                        : REJOIN_CLONE;
         }
         if (!went_on_in_place(grant, timeline, parent)) {
-            limit_lsn = grant->start.lsn;
-            limit_is_told = tells_where_it_left(grant, parent);
+            limit = grant->start;
         }
         grant = parent;
         timeline = parent->served_at.timeline;
     }
+    if (timeline == 0) {
+        timeline = end.timeline; /* Of an epoch that never served: who has its marker tells. */
+    }
     /* A promotion that ended before its first commit leaves a timeline that no grant tells of, and
      * the primary's may have the same number. */
-    if (timeline != 0 && end.timeline != 0 && end.timeline != timeline) {
+    if (end.timeline != 0 && end.timeline != timeline) {
         return off_line(primary_timeline, end);
     }
-    return limit_is_told && end.lsn <= limit_lsn ? REJOIN_FOLLOW : off_line(primary_timeline, end);
+    return is_before(end, limit, timeline) ? REJOIN_FOLLOW : off_line(primary_timeline, end);
 }
 
 /* What these files hold on the timeline that they were told to follow came from there. Not so if

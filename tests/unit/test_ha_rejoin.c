@@ -169,6 +169,24 @@ static void test_a_grant_that_continues_a_promotion_without_a_commit_hides_the_s
     assert_int_equal(decide(3, 3, 3, 700), REJOIN_FOLLOW);
 }
 
+/* The same, and the epoch before wrote its marker and was never decided to serve: on which timeline
+ * it did so only those with that marker can tell. */
+static void test_a_switch_hidden_behind_an_epoch_that_never_served_is_seen(void **state)
+{
+    (void)state;
+    grant(1, A, 0, 100, 1);
+    grant(2, B, 1, 500, 0); /* On timeline 2, with its marker. */
+    grant(3, C, 2, 550, 0); /* On timeline 3, without. */
+    grant(4, C, 2, 600, 4);
+    cluster.last.start.timeline = 3;
+    assert_int_equal(decide(4, 2, 2, 560), REJOIN_REWIND);
+    assert_int_equal(decide(4, 2, 3, 600), REJOIN_FOLLOW);
+    /* Or it is C that is left behind, and B went on from timeline 2 to a timeline 3 of its own. */
+    cluster.last.start.timeline = 2;
+    assert_int_equal(decide(3, 2, 2, 600), REJOIN_FOLLOW);
+    assert_int_equal(decide(3, 2, 3, 560), REJOIN_CLONE);
+}
+
 static void test_a_hidden_switch_counts_past_restarts_in_place_and_not_past_a_known_one(
     void **state)
 {
@@ -333,6 +351,7 @@ int main(void)
         TEST(test_an_isolated_promotion_on_the_same_timeline_is_cloned),
         TEST(test_a_promotion_without_its_first_commit_is_off_the_line),
         TEST(test_a_grant_that_continues_a_promotion_without_a_commit_hides_the_switch),
+        TEST(test_a_switch_hidden_behind_an_epoch_that_never_served_is_seen),
         TEST(test_a_hidden_switch_counts_past_restarts_in_place_and_not_past_a_known_one),
         TEST(test_who_streams_and_has_not_got_the_first_commit_follows),
         TEST(test_who_streamed_from_a_branch_that_was_given_up_does_not_follow),
