@@ -503,15 +503,42 @@ static bool is_quiet_link(const struct world *world, uint32_t a, uint32_t b, uin
            world->link_bad_us[b][a] < since_us;
 }
 
+/* Index of the newest grant that is on its disk. */
+static uint64_t find_grant(const struct ha *ha)
+{
+    const uint64_t applied = ha->cluster.last.grant_index;
+    uint64_t found = applied <= ha->durable_index ? applied : 0;
+
+    for (uint32_t i = 0; i < ha->tail_count && ha->tail[i].index <= ha->durable_index; i++) {
+        const enum command_kind kind = ha->tail[i].kind;
+
+        found = kind == COMMAND_GRANT || kind == COMMAND_HANDOVER ? ha->tail[i].index : found;
+    }
+    return found;
+}
+
+void check_ha_log(struct sim_node *node)
+{
+    const uint64_t found = find_grant(node->ha);
+
+    if (node->grant_seen != found) {
+        node->grant_seen = found;
+        node->grant_us = node->world->now_us;
+    }
+}
+
+/* For a whole lease, that is: who got the grant later had no round to answer in time, perhaps. */
 static bool would_answer(
     const struct sim_node *node, const struct sim_node *voter, uint64_t since_us)
 {
+    const struct world *world = node->world;
     const struct cluster *cluster = ha_cluster(node->ha);
 
     return sim_is_awake(voter) && !voter->ended && voter->disturbed_us < since_us &&
            raft_position_checked(voter->raft) && ha_log_epoch(voter->ha) <= cluster->epoch &&
-           voter->ha->durable_index >= cluster->last.grant_index &&
-           (voter == node || is_quiet_link(node->world, node->number, voter->number, since_us));
+           voter->grant_seen == cluster->last.grant_index &&
+           voter->grant_us + world->swarm.ttl_ms * 1000 <= world->now_us &&
+           (voter == node || is_quiet_link(world, node->number, voter->number, since_us));
 }
 
 /* It serves, is asked for nothing else, and has been left alone; so has the network but for cuts.

@@ -228,6 +228,7 @@ void node_raft_event(struct sim_node *node, struct raft_event event, struct driv
     }
     take_snapshot(node);
     check_raft(node);
+    check_ha_log(node);
     node_ha_event(node, (struct ha_event){.kind = HA_EVENT_TICK});
 }
 
@@ -239,6 +240,7 @@ void node_persisted(struct sim_node *node)
     }
     take_snapshot(node);
     check_raft(node);
+    check_ha_log(node);
     node_ha_event(node, (struct ha_event){.kind = HA_EVENT_TICK});
 }
 

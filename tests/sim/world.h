@@ -217,6 +217,8 @@ struct sim_node {
     uint64_t commit_seen;
     uint64_t config_seen;
     uint64_t config_us; /* Since when its log has this membership. */
+    uint64_t grant_seen;
+    uint64_t grant_us; /* Since when its disk has this grant. */
 
     struct pg_model pg;
 
@@ -422,6 +424,7 @@ void check_grant_proposed(struct sim_node *node, const struct command *command);
 void check_membership_change(struct sim_node *node, uint64_t promoted);
 void check_ha_sent(struct sim_node *node, const struct ha_message *message);
 void check_ha_received(struct sim_node *node, const struct ha_message *message);
+void check_ha_log(struct sim_node *node); /* When it may have changed. */
 void check_wait(struct sim_node *node, uint64_t epoch);
 void check_lease(struct sim_node *node, uint64_t deadline_ms);
 void check_start(struct sim_node *node, const struct pg_action *action);
