@@ -178,6 +178,25 @@ void rounds_answer(struct ha *ha, const struct ha_message *message)
 }
 
 /*
+ * The grantee waits for what it answered itself, whoever else would answer it: with failsafe_mode
+ * the lease before may run on that, and not on a majority (rule 16).
+ */
+static bool has_waited(const struct ha *ha)
+{
+    const struct cluster_grant *last = &ha->cluster.last;
+    const struct ha_round round = {
+        .epoch = last->epoch,
+        .grant_term = last->grant_term,
+        .grant_index = last->grant_index,
+    };
+    const struct lease_log log = look_up(ha, &round);
+
+    return last->fenced ||
+           ha->now_ms >= lease_voter_wait_until(
+                             &ha->voter, ha->self, last->epoch, log.holds_serving, log.ttl_max_ms);
+}
+
+/*
  * From GRANT on, while preparing (the wait of the voters and the replay run side by side);
  * after SERVING only while PostgreSQL is writable, or stopped on purpose for the time that a
  * hand-over takes. Else the others must be able to suspect this node.
@@ -192,7 +211,7 @@ static bool may_send(const struct ha *ha)
         return false;
     }
     if (ha->cluster.phase == CLUSTER_GRANTED) {
-        return true;
+        return has_waited(ha);
     }
     if (ha->stopping_epoch == epoch) {
         return time_since(ha->now_ms, ha->stopped_ms) < PLANNED_STOP_MS;

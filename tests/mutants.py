@@ -131,6 +131,8 @@ MUTANTS = [
      "ha/rounds.c",
      "for (uint32_t i = 0; i < ha->raft.decided_count; i++) {",
      "for (uint32_t i = 0; i < 0; i++) {"),
+    ("rule-16-own-wait", "a grantee does not wait for what it gave itself", "ha/rounds.c",
+     "return has_waited(ha);", "return has_waited(ha) || true;"),
     ("rule-19-settled", "acts before all that binds is applied", "ha/ha.c",
      "        if (ha->tail[i].binding) {\n            return false;",
      "        if (false) {\n            return false;"),

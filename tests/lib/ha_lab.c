@@ -29,7 +29,11 @@ static bool is_connected(const struct lab_node *node)
 
 static bool reaches(const struct lab *lab, uint64_t from, uint64_t to)
 {
-    return from == to || (is_connected(&lab->nodes[from - 1]) && is_connected(&lab->nodes[to - 1]));
+    const struct lab_node *a = &lab->nodes[from - 1];
+    const struct lab_node *b = &lab->nodes[to - 1];
+    const bool are_parted = (a->parted >> to & 1) != 0 || (b->parted >> from & 1) != 0;
+
+    return from == to || (is_connected(a) && is_connected(b) && !are_parted);
 }
 
 static uint32_t count_reached(const struct lab *lab, uint64_t from)

@@ -46,10 +46,11 @@ struct lab_pg {
 };
 
 struct lab_node {
-    uint64_t id; /* From 1. */
-    bool up;     /* The daemon runs. */
-    bool cut;    /* No message gets in or out. */
-    bool deaf;   /* No message gets in; so it cannot lead. */
+    uint64_t id;     /* From 1. */
+    bool up;         /* The daemon runs. */
+    bool cut;        /* No message gets in or out. */
+    bool deaf;       /* No message gets in; so it cannot lead. */
+    uint32_t parted; /* Bits of nodes: nothing gets there or comes from there. */
     uint64_t start_count;
     void *memory;
     struct ha *ha;

@@ -1115,6 +1115,35 @@ static void test_the_membership_stays_while_a_failsafe_lease_may_run(void **stat
     assert_true(witnesses_give_up_at(true) == 0);
 }
 
+static bool is_revoked(const struct lab *any)
+{
+    return lab_cluster(any)->phase == CLUSTER_REVOKED;
+}
+
+/* Three witnesses are a majority, and do not hear the primary; its standby answers it until it gets
+ * to know of the revocation, and can pledge at once, for it does not stream. */
+static void test_a_grantee_takes_no_lease_before_its_own_wait_is_over(void **state)
+{
+    (void)state;
+    lab = lab_new(5);
+    lab->dynamic.failsafe_mode = true;
+    settle();
+    assert_int_equal(lab_primary(lab), 1);
+    for (uint64_t witness = 2; witness <= 4; witness++) {
+        lab_power_off(lab, witness);
+        lab_node(lab, witness)->settings.witness = true;
+        lab_power_on(lab, witness);
+        lab_run(lab, TTL_MS);
+    }
+    assert_int_equal(lab_primary(lab), 1);
+    lab_node(lab, 1)->parted = 1u << 2 | 1u << 3 | 1u << 4;
+    lab_until(lab, is_revoked, 2 * TTL_MS);
+    assert_true(ha_lease_runs(lab_node(lab, 1)->ha, lab->now_ms + TTL_MS / 2));
+    lab_postgres_dies(lab, 5);
+    lab_until(lab, another_serves, 4 * TTL_MS);
+    assert_int_equal(lab_primary(lab), 5);
+}
+
 static void test_a_failsafe_quorum_needs_who_is_not_removed_yet(void **state)
 {
     (void)state;
@@ -1177,6 +1206,7 @@ int main(void)
         TEST(test_a_grant_outlives_the_wait_of_a_voter_that_restarts),
         TEST(test_a_grantee_that_does_not_know_that_it_served_does_not_start_again),
         TEST(test_the_membership_stays_while_a_failsafe_lease_may_run),
+        TEST(test_a_grantee_takes_no_lease_before_its_own_wait_is_over),
         TEST(test_a_failsafe_quorum_needs_who_is_not_removed_yet),
         TEST(test_a_grantee_whose_promotion_hangs_gives_up_in_time),
         TEST(test_a_promotion_that_outlives_its_daemon_is_not_taken_for_gone),
