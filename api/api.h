@@ -27,15 +27,6 @@ struct api_raft {
     uint64_t log_lines_lost;
 };
 
-/* Something that this node alone is to do. */
-struct api_local {
-    enum ha_local_kind kind; /* RESTART, REINIT or RELOAD */
-    uint64_t id;             /* For the reply; 0: nobody waits. */
-    uint64_t timeout_ms;     /* RESTART: of the start; 0: as configured. */
-    bool force;              /* REINIT: what is under way is cancelled. */
-    bool from_leader;        /* REINIT: clone from the primary and nobody else. */
-};
-
 struct api_ops {
     void (*health)(void *owner, struct ha_health *health);
     void (*view)(void *owner, struct ha_view *view);
@@ -49,7 +40,7 @@ struct api_ops {
     /* Has the cluster decide a command; `id`, which is also in it, names the reply. Copies what it
      * needs. False: not now, and there will be no reply. */
     bool (*ask)(void *owner, const struct command *command, uint64_t id);
-    bool (*local)(void *owner, const struct api_local *local);
+    bool (*local)(void *owner, const struct ha_local *local);
 };
 
 /* One call, as the transport understood it. */
@@ -87,7 +78,7 @@ struct api_action {
     enum api_action_kind kind;
     uint64_t id;
     struct command command;
-    struct api_local local;
+    struct ha_local local;
 };
 
 #define API_TYPE_JSON  "application/json"

@@ -351,42 +351,27 @@ static void local(
     answer->wait_ms = wait_ms;
 }
 
-static void restart(
-    struct api *api, const struct node *body, struct api_answer *answer, struct api_action *action)
+static void restart(const struct node *body, struct api_answer *answer, struct api_action *action)
 {
-    const struct show show = look(api);
-    const struct request_self self = {
-        .role = show_role(&show),
-        .server_version = show.view->facts->server_version,
-        .pending_restart = show.view->facts->pending_restart,
-    };
-    struct request_restart restart;
+    struct ha_restart *restart = &action->local.restart;
     struct request_refusal refusal;
-    const char *why_not;
 
-    if (!request_restart_read(body, &restart, &refusal)) {
+    if (!request_restart_read(body, restart, &refusal)) {
         answer_refusal(answer, &refusal);
         return;
     }
-    why_not = request_restart_why_not(&restart, &self);
-    if (why_not != NULL) {
-        api_answer_text(answer, 503, why_not);
-        return;
-    }
-    action->local.timeout_ms = restart.timeout_ms;
     local(
         answer, action, HA_LOCAL_RESTART,
-        RESTART_STOP_MS + (restart.timeout_ms != 0 ? restart.timeout_ms : RESTART_START_MS));
+        RESTART_STOP_MS + (restart->timeout_ms != 0 ? restart->timeout_ms : RESTART_START_MS));
 }
 
 static void reinitialize(
     struct api *api, const struct node *body, struct api_answer *answer, struct api_action *action)
 {
     const struct show show = look(api);
-    struct request_reinit reinit;
     struct request_refusal refusal;
 
-    if (!request_reinit_read(body, &reinit, &refusal)) {
+    if (!request_reinit_read(body, &action->local, &refusal)) {
         answer_refusal(answer, &refusal);
         return;
     }
@@ -398,8 +383,6 @@ static void reinitialize(
         api_answer_text(answer, 503, "I am the leader, can not reinitialize");
         return;
     }
-    action->local.force = reinit.force;
-    action->local.from_leader = reinit.from_leader;
     local(answer, action, HA_LOCAL_REINIT, LOCAL_WAIT_MS);
 }
 
@@ -587,7 +570,7 @@ static void handle_change(
         delete_switchover(api, answer, action);
         return;
     case ROUTE_RESTART:
-        restart(api, body->root, answer, action);
+        restart(body->root, answer, action);
         return;
     case ROUTE_RESTART_DELETE:
         api_answer_text(answer, 404, "no restart is scheduled");

@@ -104,7 +104,7 @@ static bool parse_version(const char *text, uint32_t *version)
 }
 
 static bool read_restart_field(
-    const struct node *field, struct request_restart *restart, struct request_refusal *refusal)
+    const struct node *field, struct ha_restart *restart, struct request_refusal *refusal)
 {
     const char *text = node_text(field);
     int64_t timeout_ms;
@@ -117,8 +117,10 @@ static bool read_restart_field(
         return refuse(refusal, 501, "scheduled restarts are not supported");
     }
     if (text_equal(field->key, "role")) {
-        restart->role = text;
-        return (text != NULL && is_role(text)) ||
+        return (text != NULL && is_role(text) &&
+                text_copy(
+                    restart->role, sizeof restart->role,
+                    text_equal(text, "master") ? "primary" : text)) ||
                refuse(
                    refusal, 400,
                    "PostgreSQL role should be either primary, replica, or standby_leader");
@@ -140,9 +142,9 @@ static bool read_restart_field(
 }
 
 bool request_restart_read(
-    const struct node *body, struct request_restart *restart, struct request_refusal *refusal)
+    const struct node *body, struct ha_restart *restart, struct request_refusal *refusal)
 {
-    *restart = (struct request_restart){0};
+    *restart = (struct ha_restart){0};
     for (const struct node *field = body == NULL ? NULL : body->first; field != NULL;
          field = field->next) {
         if (!read_restart_field(field, restart, refusal)) {
@@ -150,23 +152,6 @@ bool request_restart_read(
         }
     }
     return true;
-}
-
-const char *request_restart_why_not(
-    const struct request_restart *restart, const struct request_self *self)
-{
-    const char *role = restart->role;
-
-    if (role != NULL && !text_equal(text_equal(role, "master") ? "primary" : role, self->role)) {
-        return "server role does not match";
-    }
-    if (restart->below_version != 0 && self->server_version >= restart->below_version) {
-        return "server version is not lower than the one given";
-    }
-    if (restart->pending_only && !self->pending_restart) {
-        return "no restart is pending";
-    }
-    return NULL;
 }
 
 static bool read_flag(
@@ -180,9 +165,18 @@ static bool read_flag(
 }
 
 bool request_reinit_read(
-    const struct node *body, struct request_reinit *reinit, struct request_refusal *refusal)
+    const struct node *body, struct ha_local *local, struct request_refusal *refusal)
 {
-    *reinit = (struct request_reinit){0};
-    return body == NULL || (read_flag(body, "force", &reinit->force, refusal) &&
-                            read_flag(body, "from_leader", &reinit->from_leader, refusal));
+    bool from_leader = false;
+    bool from_leader_as_documented = false;
+
+    /* Clones come from the leader anyway, but a method of the settings may take them from a backup.
+     * Patroni reads the name with "_" and documents the one with "-". */
+    if (body != NULL && !(read_flag(body, "force", &local->force, refusal) &&
+                          read_flag(body, "from_leader", &from_leader, refusal) &&
+                          read_flag(body, "from-leader", &from_leader_as_documented, refusal))) {
+        return false;
+    }
+    local->basebackup_only = from_leader || from_leader_as_documented;
+    return true;
 }

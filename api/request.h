@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "conf/tree.h"
+#include "ha/ha.h"
 #include "ha/view.h"
 
 struct request_refusal {
@@ -31,34 +32,12 @@ bool request_change_read(
     const struct node *body, enum cluster_request_kind kind, struct request_change *change,
     struct request_refusal *refusal);
 
-struct request_restart {
-    bool pending_only;
-    const char *role;       /* NULL: any. */
-    uint32_t below_version; /* As server_version_num; 0: any. */
-    uint64_t timeout_ms;    /* 0: as configured. */
-};
-
 /* `body` may be NULL: none was sent. */
 bool request_restart_read(
-    const struct node *body, struct request_restart *restart, struct request_refusal *refusal);
+    const struct node *body, struct ha_restart *restart, struct request_refusal *refusal);
 
-/* What a restart's filters are compared with. */
-struct request_self {
-    const char *role;
-    uint32_t server_version; /* 0: unknown. */
-    bool pending_restart;
-};
-
-/* NULL if this node is meant, else why not. */
-const char *request_restart_why_not(
-    const struct request_restart *restart, const struct request_self *self);
-
-struct request_reinit {
-    bool force;
-    bool from_leader;
-};
-
+/* Fills in what it says of how; `body` may be NULL. */
 bool request_reinit_read(
-    const struct node *body, struct request_reinit *reinit, struct request_refusal *refusal);
+    const struct node *body, struct ha_local *local, struct request_refusal *refusal);
 
 #endif

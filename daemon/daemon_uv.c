@@ -175,7 +175,9 @@ static void on_stop_signal(uv_signal_t *handle, int number)
 
     log_info("signal %d: stopping", number);
     notify_state("STOPPING=1");
-    decide_event(daemon, (struct ha_event){.kind = HA_EVENT_LOCAL, .local = HA_LOCAL_LEAVE});
+    decide_event(
+        daemon, (struct ha_event){
+                    .kind = HA_EVENT_LOCAL, .local = &(struct ha_local){.kind = HA_LOCAL_LEAVE}});
 }
 
 static void on_reload_signal(uv_signal_t *handle, int number)

@@ -66,7 +66,7 @@ static bool on_ask(void *owner, const struct command *command, uint64_t id)
     return true;
 }
 
-static bool on_local(void *owner, const struct api_local *request)
+static bool on_local(void *owner, const struct ha_local *request)
 {
     struct daemon *daemon = owner;
 
@@ -76,9 +76,7 @@ static bool on_local(void *owner, const struct api_local *request)
     if (request->kind == HA_LOCAL_RELOAD) {
         daemon_reload(daemon);
     }
-    decide_event(
-        daemon,
-        (struct ha_event){.kind = HA_EVENT_LOCAL, .local = request->kind, .local_id = request->id});
+    decide_event(daemon, (struct ha_event){.kind = HA_EVENT_LOCAL, .local = request});
     return true;
 }
 

@@ -60,10 +60,12 @@ static bool lease_is_good(const struct ha *ha)
            lease_holder_runs(&ha->holder, ha->now_ms + rounds_kill_budget(ha) + ha_ttl(ha) / 10);
 }
 
-/* A promotion that hangs, a replay that leads nowhere: somebody else shall try. */
+/* A promotion that hangs, a replay that leads nowhere: somebody else shall try. A restart may have
+ * been given another time; see local.c. */
 static bool takes_too_long(const struct ha *ha)
 {
-    return time_since(ha->now_ms, ha->granted_ms) > ha_time_to_prepare(ha) &&
+    return !(ha->restart_wanted && ha->restart_timeout_ms != 0) &&
+           time_since(ha->now_ms, ha->granted_ms) > ha_time_to_prepare(ha) &&
            !postgres_needs_bootstrap(ha);
 }
 

@@ -424,7 +424,7 @@ static void take(struct ha *ha, const struct ha_event *event)
         asks_add(ha, event->ask);
         return;
     case HA_EVENT_LOCAL:
-        postgres_local(ha, event->local, event->local_id);
+        local_ask(ha, event->local);
         return;
     case HA_EVENT_SETTINGS:
         take_settings(ha, event->settings);

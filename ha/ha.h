@@ -101,6 +101,14 @@ enum ha_local_kind {
     HA_LOCAL_LEAVE, /* The daemon stops: hand over if primary, stop PostgreSQL, then update.left. */
 };
 
+struct ha_local {
+    enum ha_local_kind kind;
+    uint64_t id;               /* For the reply; 0: nobody waits. */
+    struct ha_restart restart; /* RESTART */
+    bool force;                /* REINIT: what is under way is cancelled. */
+    bool basebackup_only;      /* REINIT: by no other method of the settings. */
+};
+
 struct ha_event {
     enum ha_event_kind kind;
     uint64_t now_ms;
@@ -111,8 +119,7 @@ struct ha_event {
     const struct ha_raft *raft;
     const struct command
         *ask; /* REQUEST_SET, REQUEST_CLEAR, CONFIG_SET, MEMBER_REMOVE; with its id. */
-    enum ha_local_kind local;
-    uint64_t local_id; /* For the reply. */
+    const struct ha_local *local;
     const struct ha_settings *settings;
     const struct ha_dynamic *dynamic;
 };

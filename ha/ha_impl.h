@@ -112,11 +112,14 @@ struct ha {
     /* What this node alone was asked for. */
     uint64_t stopping_epoch; /* A planned stop of this epoch's primary has begun. */
     bool restart_wanted;
-    uint64_t restart_reply;    /* Id of the request; 0: nobody waits. */
-    uint64_t restart_start_id; /* The server that is to be replaced. */
-    bool reload_wanted;        /* PostgreSQL's files are to be written anew. */
+    uint64_t restart_reply;      /* Id of the request; 0: nobody waits. */
+    uint64_t restart_start_id;   /* The server that is to be replaced, ... */
+    uint64_t restart_gone_ms;    /* ... gone since; 0: not yet. */
+    uint64_t restart_timeout_ms; /* 0: as configured. */
+    bool reload_wanted;          /* PostgreSQL's files are to be written anew. */
     bool reinit_wanted;
-    uint64_t reinit_reply;
+    bool reinit_forced; /* What is under way is to be cancelled for it. */
+    bool reinit_basebackup_only;
     bool leaving;
     uint64_t leaving_ms;
     bool fatal;
@@ -213,7 +216,6 @@ void status_tick(struct ha *ha);
 /* postgres.c: what this node's PostgreSQL should do. */
 void postgres_facts(struct ha *ha, const struct pg_facts *facts);
 void postgres_done(struct ha *ha, const struct pg_action_done *done);
-void postgres_local(struct ha *ha, enum ha_local_kind kind, uint64_t id);
 void postgres_tick(struct ha *ha);
 bool postgres_is_measured(const struct ha *ha);
 /* Where the WAL of the running server ends, on the timeline that its marker proves at least. */
@@ -224,6 +226,11 @@ void postgres_give_up_grant(struct ha *ha, uint64_t epoch, const char *why);
 void postgres_applied(struct ha *ha);
 void action_start(struct ha *ha, struct pg_action action, const char *why);
 bool action_may_start(const struct ha *ha);
+
+/* local.c: what only this node was asked for. */
+void local_ask(struct ha *ha, const struct ha_local *local);
+void local_tick(struct ha *ha);
+void local_restart_failed(struct ha *ha);
 
 /* grantee.c, standby.c: the two halves of postgres.c. */
 void grantee_plan(struct ha *ha);

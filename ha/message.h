@@ -71,6 +71,16 @@ struct ha_stopped {
     uint64_t redo_bytes;    /* What a start in place would have to replay. */
 };
 
+#define HA_ROLE_SIZE 16
+
+/* On what conditions, and how, this node's PostgreSQL is restarted. */
+struct ha_restart {
+    bool pending_only;       /* Only if settings wait for a restart. */
+    char role[HA_ROLE_SIZE]; /* Only a "primary" or a "replica"; "": either. */
+    uint32_t below_version;  /* Only a server older than that, 150004; 0: any. */
+    uint64_t timeout_ms;     /* To be up again when the old server is gone; 0: as configured. */
+};
+
 struct ha_status {
     uint64_t start_id;
     uint64_t start_wall_ms;       /* Tells which of two starts is the older, and nothing else. */

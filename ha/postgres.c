@@ -1,7 +1,6 @@
 /*
- * Actions of this node's PostgreSQL: one in flight, its result, what the facts mean for the
- * reports to the leader, and what only this node was asked for. What should be done next is
- * decided in grantee.c and standby.c.
+ * Actions of this node's PostgreSQL: one in flight, its result, and what the facts mean for
+ * the reports to the leader. What should be done next is decided in grantee.c and standby.c.
  */
 #include <string.h>
 
@@ -50,9 +49,7 @@ static void fail(struct ha *ha, const struct pg_action_done *done)
     text_copy_cut(ha->why_failed, sizeof ha->why_failed, done->text);
     if (ha->restart_wanted &&
         (done->kind == PG_ACTION_START_STANDBY || done->kind == PG_ACTION_START_PRIMARY)) {
-        ha->restart_wanted = false;
-        asks_reply(ha, ha->restart_reply, 503, "restart failed");
-        ha->restart_reply = 0;
+        local_restart_failed(ha);
     }
     ha_note(
         ha, HA_NOTE_ACTION_FAILED, ha->action.epoch, ha->action.upstream.node, "%s: %s",
@@ -112,8 +109,6 @@ static void succeed(struct ha *ha, const struct pg_action_done *done)
         return;
     case PG_ACTION_CLONE:
         ha->reinit_wanted = false;
-        asks_reply(ha, ha->reinit_reply, 200, "reinitialized");
-        ha->reinit_reply = 0;
         return;
     case PG_ACTION_INITDB:
         ha->initdb_failed = false;
@@ -303,69 +298,6 @@ void postgres_applied(struct ha *ha)
     }
 }
 
-void postgres_local(struct ha *ha, enum ha_local_kind kind, uint64_t id)
-{
-    switch (kind) {
-    case HA_LOCAL_NONE:
-        return;
-    case HA_LOCAL_RESTART:
-        if (ha->restart_wanted || ha->reinit_wanted) {
-            asks_reply(ha, id, 503, "restart already in progress");
-            return;
-        }
-        if (ha->facts.run != PG_RUN_UP) {
-            asks_reply(ha, id, 503, "PostgreSQL is not running");
-            return;
-        }
-        ha->restart_wanted = true;
-        ha->restart_reply = id;
-        ha->restart_start_id = ha->facts.start_id;
-        return;
-    case HA_LOCAL_REINIT:
-        if (cluster_grantee(&ha->cluster) == ha->self) {
-            asks_reply(ha, id, 503, "I am the leader, can not reinitialize");
-            return;
-        }
-        if (cluster_grantee(&ha->cluster) == 0) {
-            asks_reply(ha, id, 503, "Cluster has no leader, can not reinitialize");
-            return;
-        }
-        if (ha->reinit_wanted) {
-            asks_reply(ha, id, 503, "reinitialize already in progress");
-            return;
-        }
-        ha->reinit_wanted = true;
-        asks_reply(ha, id, 200, "reinitialize started");
-        return;
-    case HA_LOCAL_RELOAD:
-        ha->reload_wanted = true;
-        asks_reply(ha, id, 202, "reload scheduled");
-        return;
-    case HA_LOCAL_LEAVE:
-        if (!ha->leaving) {
-            ha->leaving = true;
-            ha->leaving_ms = ha->now_ms;
-            ha_note(ha, HA_NOTE_LEAVING, ha->cluster.epoch, ha->self, "asked to stop");
-        }
-        return;
-    }
-    UNREACHABLE();
-}
-
-static void finish_restart(struct ha *ha)
-{
-    const struct pg_facts *facts = &ha->facts;
-
-    if (ha->restart_wanted && facts->start_id != ha->restart_start_id && facts->run == PG_RUN_UP &&
-        facts->sql_ok && ha->action.kind == PG_ACTION_NONE) {
-        ha->restart_wanted = false;
-        asks_reply(ha, ha->restart_reply, 200, "restarted successfully");
-        ha->restart_reply = 0;
-        ha->update->callback = PG_CALLBACK_RESTART;
-        ha->update->callback_role = ha_role_name(ha->callback_role);
-    }
-}
-
 static void check_system(struct ha *ha)
 {
     const uint64_t ours = ha->cluster.system_identifier;
@@ -531,7 +463,7 @@ void postgres_tick(struct ha *ha)
         ha->refused_epoch = ha->refused_epoch < ha->cluster.epoch ? 0 : ha->refused_epoch;
     }
     report_stopped(ha);
-    finish_restart(ha);
+    local_tick(ha);
     if (ha_is_mine(ha)) {
         grantee_plan(ha);
     } else if (!ha->leaving) {

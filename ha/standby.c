@@ -164,6 +164,7 @@ static void rebuild(
             .epoch = ha->cluster.epoch,
             .upstream = *upstream,
             .system_identifier = ha->cluster.system_identifier,
+            .basebackup_only = ha->reinit_wanted && ha->reinit_basebackup_only,
         },
         why);
 }

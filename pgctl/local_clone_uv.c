@@ -101,8 +101,12 @@ static void finish_clone(struct local *local)
 
 /* --- 3. The methods. --- */
 
+/* NULL: only basebackup. */
 static const struct node *methods(const struct local *local)
 {
+    if (local->action.basebackup_only) {
+        return NULL;
+    }
     return local->pg.create_replica_methods != NULL ? local->pg.create_replica_methods
                                                     : local->pg.create_replica_method;
 }

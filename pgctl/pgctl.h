@@ -159,6 +159,7 @@ struct pg_action {
     uint64_t deadline_ms;
     enum pg_stop stop;
     bool checkpoint_first; /* STOP */
+    bool basebackup_only;  /* CLONE: by no other method of the settings. */
     struct pg_upstream upstream;
     uint64_t system_identifier; /* CLONE, FOLLOW: refuse another one. */
 };

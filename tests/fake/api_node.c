@@ -60,7 +60,7 @@ static bool fake_ask(void *owner, const struct command *command, uint64_t id)
     return true;
 }
 
-static bool fake_local(void *owner, const struct api_local *local)
+static bool fake_local(void *owner, const struct ha_local *local)
 {
     struct api_node *node = owner;
 

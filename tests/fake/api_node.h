@@ -39,7 +39,7 @@ struct api_node {
     char config[CLUSTER_CONFIG_SIZE];
     uint64_t asked_id;
     uint32_t local_count;
-    struct api_local local;
+    struct ha_local local;
 
     /* Called from inside ask() and local(), if set. */
     void (*on_asked)(struct api_node *node, uint64_t id);

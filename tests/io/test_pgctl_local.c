@@ -581,6 +581,22 @@ static void test_a_clone_is_a_directory_of_its_own_with_the_same_wal(void **stat
     assert_false(has_file(b, "raft/partial"));
 }
 
+static void test_a_clone_may_leave_out_the_methods_of_the_settings(void **state)
+{
+    struct pg_action action = towards(PG_ACTION_CLONE, a);
+
+    (void)state;
+    local_configure(
+        b->local, "{\"postgresql\": {\"create_replica_methods\": [\"backup\"],"
+                  " \"backup\": {\"command\": \"false\"}}}");
+    assert_int_equal(run_action(b, &action), PG_RESULT_FAILED);
+    action = towards(PG_ACTION_CLONE, a);
+    action.basebackup_only = true;
+    expect_ok(b, &action);
+    assert_int_equal(b->facts.data, PG_DATA_VALID);
+    local_configure(b->local, "{}");
+}
+
 static void test_a_clone_of_another_cluster_is_refused(void **state)
 {
     struct pg_action action = towards(PG_ACTION_CLONE, a);
@@ -1258,6 +1274,7 @@ int main(void)
         cmocka_unit_test(test_our_defaults_give_way_to_settings),
         cmocka_unit_test(test_a_query_that_new_settings_overtake_is_not_believed_for_long),
         cmocka_unit_test(test_a_clone_is_a_directory_of_its_own_with_the_same_wal),
+        cmocka_unit_test(test_a_clone_may_leave_out_the_methods_of_the_settings),
         cmocka_unit_test(test_a_clone_of_another_cluster_is_refused),
         cmocka_unit_test(test_a_standby_starts_without_upstream),
         cmocka_unit_test(test_a_standby_follows_by_reload),

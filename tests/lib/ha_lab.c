@@ -739,7 +739,14 @@ void lab_local(struct lab *lab, uint64_t at, enum ha_local_kind kind, uint64_t i
 {
     feed(
         lab, lab_node(lab, at),
-        (struct ha_event){.kind = HA_EVENT_LOCAL, .local = kind, .local_id = id});
+        (struct ha_event){
+            .kind = HA_EVENT_LOCAL, .local = &(struct ha_local){.kind = kind, .id = id}
+    });
+}
+
+void lab_local_with(struct lab *lab, uint64_t at, const struct ha_local *local)
+{
+    feed(lab, lab_node(lab, at), (struct ha_event){.kind = HA_EVENT_LOCAL, .local = local});
 }
 
 struct lab *lab_new(uint32_t count)

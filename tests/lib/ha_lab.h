@@ -127,6 +127,7 @@ void lab_postgres_dies(struct lab *lab, uint64_t id);
 void lab_ask(struct lab *lab, uint64_t at, const struct command *command);
 void lab_switchover(struct lab *lab, uint64_t at, uint64_t from, uint64_t to, uint64_t id);
 void lab_local(struct lab *lab, uint64_t at, enum ha_local_kind kind, uint64_t id);
+void lab_local_with(struct lab *lab, uint64_t at, const struct ha_local *local);
 
 /* The reply of that id at that node; NULL: none yet. */
 const struct ha_reply *lab_reply(const struct lab *lab, uint64_t at, uint64_t id);

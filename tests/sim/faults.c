@@ -487,9 +487,8 @@ static void ask_local(struct sim_node *node, enum ha_local_kind kind)
         node_ha_event(
             node, (struct ha_event){
                       .kind = HA_EVENT_LOCAL,
-                      .local = kind,
-                      .local_id = ++node->world->next_ask_id,
-                  });
+                      .local = &(struct ha_local){.kind = kind, .id = ++node->world->next_ask_id},
+        });
     }
 }
 

@@ -103,16 +103,17 @@ static void test_a_time_without_zone_is_400_and_no_time_is_422(void **state)
 
 static void test_a_restart_without_a_body_is_for_everybody(void **state)
 {
-    const struct request_self self = {.role = "replica"};
-    struct request_restart restart;
+    struct ha_restart restart;
     struct request_refusal refusal;
 
     (void)state;
-    assert_true(request_restart_read(NULL, &restart, &refusal));
-    assert_null(request_restart_why_not(&restart, &self));
-    assert_true(request_restart_read(body, &restart, &refusal));
-    assert_null(request_restart_why_not(&restart, &self));
-    assert_int_equal(restart.timeout_ms, 0);
+    for (int round = 0; round < 2; round++) {
+        assert_true(request_restart_read(round == 0 ? NULL : body, &restart, &refusal));
+        assert_false(restart.pending_only);
+        assert_string_equal(restart.role, "");
+        assert_int_equal(restart.below_version, 0);
+        assert_int_equal(restart.timeout_ms, 0);
+    }
 }
 
 static void test_fields_of_a_restart_are_checked(void **state)
@@ -148,7 +149,7 @@ static void test_fields_of_a_restart_are_checked(void **state)
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct request_restart restart;
+        struct ha_restart restart;
         struct request_refusal refusal = {.code = 0};
 
         (void)set_up(state);
@@ -160,7 +161,7 @@ static void test_fields_of_a_restart_are_checked(void **state)
 
 static void test_a_timeout_has_units(void **state)
 {
-    struct request_restart restart;
+    struct ha_restart restart;
     struct request_refusal refusal;
 
     (void)state;
@@ -171,58 +172,50 @@ static void test_a_timeout_has_units(void **state)
 
 static void test_filters_of_a_restart(void **state)
 {
-    const struct request_self self = {
-        .role = "primary", .server_version = 150004, .pending_restart = false};
-    const struct request_self waiting = {
-        .role = "replica", .server_version = 90603, .pending_restart = true};
-    static const struct {
-        const char *key;
-        const char *value;
-        bool self;
-        bool waiting;
-    } cases[] = {
-        {"role",             "primary", true,  false},
-        {"role",             "master",  true,  false},
-        {"role",             "replica", false, true },
-        {"postgres_version", "15.5",    true,  true },
-        {"postgres_version", "15.4",    false, true },
-        {"postgres_version", "9.6.4",   false, true },
-        {"postgres_version", "9.6.3",   false, false},
-        {"restart_pending",  "false",   false, true }, /* That it is there counts. */
-    };
+    struct ha_restart restart;
+    struct request_refusal refusal;
 
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        struct request_restart restart;
-        struct request_refusal refusal;
-
-        (void)set_up(state);
-        put_text(cases[i].key, cases[i].value);
-        assert_true(request_restart_read(body, &restart, &refusal));
-        assert_int_equal(request_restart_why_not(&restart, &self) == NULL, cases[i].self);
-        assert_int_equal(request_restart_why_not(&restart, &waiting) == NULL, cases[i].waiting);
-    }
+    (void)state;
+    put_text("role", "master");
+    put_text("postgres_version", "9.6.4");
+    put_text("restart_pending", "false"); /* That it is there counts. */
+    assert_true(request_restart_read(body, &restart, &refusal));
+    assert_string_equal(restart.role, "primary");
+    assert_int_equal(restart.below_version, 90604);
+    assert_true(restart.pending_only);
+    put_text("postgres_version", "15.4");
+    assert_true(request_restart_read(body, &restart, &refusal));
+    assert_int_equal(restart.below_version, 150004);
 }
 
 static void test_a_reinitialization_may_be_forced(void **state)
 {
-    struct request_reinit reinit;
+    static const struct {
+        const char *key;
+        const char *value;
+        bool force;
+        bool basebackup_only;
+    } cases[] = {
+        {"force",       "true",  true,  false},
+        {"force",       "false", false, false},
+        {"from_leader", "true",  false, true },
+        {"from-leader", "true",  false, true },
+        {"other",       "true",  false, false},
+    };
+    struct ha_local local = {.force = false};
     struct request_refusal refusal;
 
-    (void)state;
-    assert_true(request_reinit_read(NULL, &reinit, &refusal));
-    assert_false(reinit.force);
-    assert_false(reinit.from_leader);
-    put("force", NODE_BOOL, "true");
-    assert_true(request_reinit_read(body, &reinit, &refusal));
-    assert_true(reinit.force);
-    assert_false(reinit.from_leader);
-    put("from_leader", NODE_BOOL, "true");
-    put("force", NODE_NULL, "");
-    assert_true(request_reinit_read(body, &reinit, &refusal));
-    assert_false(reinit.force);
-    assert_true(reinit.from_leader);
+    assert_true(request_reinit_read(NULL, &local, &refusal));
+    assert_false(local.force || local.basebackup_only);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        (void)set_up(state);
+        put(cases[i].key, NODE_BOOL, cases[i].value);
+        assert_true(request_reinit_read(body, &local, &refusal));
+        assert_int_equal(local.force, cases[i].force);
+        assert_int_equal(local.basebackup_only, cases[i].basebackup_only);
+    }
     put_text("force", "maybe");
-    assert_false(request_reinit_read(body, &reinit, &refusal));
+    assert_false(request_reinit_read(body, &local, &refusal));
     assert_int_equal(refusal.code, 400);
 }
 

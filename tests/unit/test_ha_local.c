@@ -1,0 +1,267 @@
+/*
+ * What one node is asked for: restarts with conditions and limits of time, and rebuilding. The
+ * cluster around it is that of tests/lib/ha_lab.h.
+ */
+#include "ha/ha.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "base/time.h"
+#include "tests/lib/ha_lab.h"
+
+#define TTL_MS  2000
+#define PRIMARY 1
+#define STANDBY 2
+
+static struct lab *lab;
+static uint64_t last_id;
+
+static int set_up(void **state)
+{
+    (void)state;
+    lab = lab_new(3);
+    lab_until(lab, lab_all_is_well, 10000);
+    lab_run(lab, 2 * TTL_MS);
+    assert_int_equal(lab_primary(lab), PRIMARY);
+    for (uint32_t i = 0; i < lab->node_count; i++) {
+        lab->nodes[i].pg.facts.server_version = 150004;
+    }
+    lab_run(lab, 100);
+    return 0;
+}
+
+static void ask_restart(uint64_t at, struct ha_restart restart)
+{
+    lab_local_with(
+        lab, at, &(struct ha_local){.kind = HA_LOCAL_RESTART, .id = ++last_id, .restart = restart});
+}
+
+static void ask_reinit(uint64_t at, bool force)
+{
+    lab_local_with(
+        lab, at, &(struct ha_local){.kind = HA_LOCAL_REINIT, .id = ++last_id, .force = force});
+}
+
+static bool is_answered(const struct lab *any)
+{
+    return lab_reply(any, PRIMARY, last_id) != NULL || lab_reply(any, STANDBY, last_id) != NULL;
+}
+
+/* To what was asked for last. */
+static void assert_answer(uint64_t at, uint32_t code, const char *text)
+{
+    const struct ha_reply *reply = lab_reply(lab, at, last_id);
+
+    assert_non_null(reply);
+    assert_string_equal(reply->text, text);
+    assert_int_equal(reply->code, code);
+}
+
+static bool primary_is_stopped(const struct lab *any)
+{
+    return any->nodes[PRIMARY - 1].pg.facts.run == PG_RUN_STOPPED;
+}
+
+static bool standby_is_stopped(const struct lab *any)
+{
+    return any->nodes[STANDBY - 1].pg.facts.run == PG_RUN_STOPPED;
+}
+
+static bool standby_clones(const struct lab *any)
+{
+    return any->nodes[STANDBY - 1].pg.action.kind == PG_ACTION_CLONE;
+}
+
+static bool primary_starts(const struct lab *any)
+{
+    return any->nodes[PRIMARY - 1].pg.action.kind == PG_ACTION_START_PRIMARY;
+}
+
+static bool another_serves(const struct lab *any)
+{
+    return lab_primary(any) != PRIMARY && lab_somebody_serves(any);
+}
+
+/* What is under way, and what comes behind it. */
+static void hang(uint64_t at)
+{
+    lab_node(lab, at)->pg.hangs = true;
+    lab_node(lab, at)->pg.action_ends_ms = TIME_NEVER;
+}
+
+static void go_on(uint64_t at)
+{
+    lab_node(lab, at)->pg.hangs = false;
+    lab_node(lab, at)->pg.action_ends_ms = lab->now_ms;
+}
+
+/* --- Restart --- */
+
+static void test_a_restart_happens_only_on_its_conditions(void **state)
+{
+    static const struct {
+        uint64_t at;
+        struct ha_restart restart;
+        const char *refusal; /* NULL: it is restarted. */
+    } cases[] = {
+        {PRIMARY, {.role = "replica"},        "server role does not match"                    },
+        {STANDBY, {.role = "primary"},        "server role does not match"                    },
+        {STANDBY, {.role = "standby_leader"}, "server role does not match"                    },
+        {STANDBY, {.below_version = 150004},  "server version is not lower than the one given"},
+        {STANDBY, {.pending_only = true},     "no restart is pending"                         },
+        {STANDBY, {.role = "replica"},        NULL                                            },
+        {STANDBY, {.below_version = 150005},  NULL                                            },
+        {PRIMARY, {.role = "primary"},        NULL                                            },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const uint64_t start_id = lab_node(lab, cases[i].at)->pg.facts.start_id;
+
+        ask_restart(cases[i].at, cases[i].restart);
+        lab_until(lab, is_answered, 5000);
+        assert_answer(
+            cases[i].at, cases[i].refusal == NULL ? 200 : 503,
+            cases[i].refusal == NULL ? "restarted successfully" : cases[i].refusal);
+        assert_int_equal(
+            lab_node(lab, cases[i].at)->pg.facts.start_id == start_id, cases[i].refusal != NULL);
+        lab_until(lab, lab_all_is_well, 5000);
+    }
+    assert_int_equal(lab_primary(lab), PRIMARY);
+}
+
+static void test_a_pending_restart_is_made(void **state)
+{
+    (void)state;
+    lab_node(lab, STANDBY)->pg.facts.pending_restart = true;
+    lab_run(lab, 100);
+    ask_restart(STANDBY, (struct ha_restart){.pending_only = true});
+    lab_until(lab, is_answered, 5000);
+    assert_answer(STANDBY, 200, "restarted successfully");
+}
+
+static void test_one_restart_at_a_time(void **state)
+{
+    (void)state;
+    ask_restart(STANDBY, (struct ha_restart){.timeout_ms = 0});
+    ask_restart(STANDBY, (struct ha_restart){.timeout_ms = 0});
+    assert_answer(STANDBY, 503, "restart already in progress");
+}
+
+static void test_a_replica_that_does_not_start_in_the_time_given_is_told_of(void **state)
+{
+    (void)state;
+    ask_restart(STANDBY, (struct ha_restart){.timeout_ms = 3000});
+    lab_until(lab, standby_is_stopped, 1000);
+    hang(STANDBY);
+    lab_run(lab, 2900);
+    assert_null(lab_reply(lab, STANDBY, last_id));
+    lab_run(lab, 200);
+    assert_answer(STANDBY, 503, "postgres is still starting");
+    assert_int_equal(lab_primary(lab), PRIMARY);
+}
+
+static void test_a_primary_that_does_not_start_in_the_time_given_gives_way(void **state)
+{
+    (void)state;
+    ask_restart(PRIMARY, (struct ha_restart){.timeout_ms = 3000});
+    lab_until(lab, primary_is_stopped, 1000);
+    hang(PRIMARY);
+    lab_run(lab, 2500);
+    assert_null(lab_reply(lab, PRIMARY, last_id));
+    assert_int_equal(lab_cluster(lab)->last.node, PRIMARY);
+    lab_until(lab, another_serves, 5000);
+    assert_answer(PRIMARY, 503, "postgres is still starting");
+}
+
+static void test_a_restart_may_take_longer_than_is_configured(void **state)
+{
+    const uint64_t configured_ms = 10000;
+
+    (void)state;
+    lab->dynamic.primary_start_timeout_ms = configured_ms;
+    lab_run(lab, 100);
+    ask_restart(PRIMARY, (struct ha_restart){.timeout_ms = 3 * configured_ms});
+    lab_until(lab, primary_is_stopped, 1000);
+    hang(PRIMARY);
+    lab_until(lab, primary_starts, 1000);
+    lab_run(lab, 2 * configured_ms);
+    go_on(PRIMARY);
+    lab_until(lab, is_answered, 1000);
+    assert_answer(PRIMARY, 200, "restarted successfully");
+    lab_until(lab, lab_all_is_well, 1000);
+    assert_int_equal(lab_primary(lab), PRIMARY);
+}
+
+/* --- Reinit --- */
+
+static void test_only_a_replica_is_rebuilt(void **state)
+{
+    (void)state;
+    ask_reinit(PRIMARY, true);
+    assert_answer(PRIMARY, 503, "I am the leader, can not reinitialize");
+    ask_reinit(STANDBY, false);
+    assert_answer(STANDBY, 200, "reinitialize started");
+    lab_until(lab, standby_clones, 2000);
+    lab_until(lab, lab_all_is_well, 5000);
+}
+
+static void test_what_is_under_way_is_cancelled_only_by_force(void **state)
+{
+    uint64_t first_clone;
+
+    (void)state;
+    ask_reinit(STANDBY, false);
+    lab_until(lab, standby_is_stopped, 2000);
+    hang(STANDBY);
+    lab_until(lab, standby_clones, 2000);
+    first_clone = lab_node(lab, STANDBY)->pg.action.id;
+
+    ask_reinit(STANDBY, false);
+    assert_answer(STANDBY, 503, "reinitialize already in progress");
+    lab_run(lab, 1000);
+    assert_int_equal(lab_node(lab, STANDBY)->pg.action.id, first_clone);
+
+    lab_node(lab, STANDBY)->pg.hangs = false;
+    ask_reinit(STANDBY, true);
+    assert_answer(STANDBY, 200, "reinitialize started");
+    lab_run(lab, 500);
+    assert_true(standby_clones(lab));
+    assert_int_not_equal(lab_node(lab, STANDBY)->pg.action.id, first_clone);
+    lab_until(lab, lab_all_is_well, 5000);
+}
+
+static void test_a_start_that_does_not_end_is_cancelled_by_force(void **state)
+{
+    (void)state;
+    lab_postgres_dies(lab, STANDBY);
+    hang(STANDBY);
+    lab_run(lab, 5000);
+    assert_int_equal(lab_node(lab, STANDBY)->pg.action.kind, PG_ACTION_START_STANDBY);
+    ask_reinit(STANDBY, false);
+    assert_answer(STANDBY, 503, "start as standby already in progress");
+    lab_node(lab, STANDBY)->pg.hangs = false;
+    ask_reinit(STANDBY, true);
+    lab_until(lab, standby_clones, 2000);
+    lab_until(lab, lab_all_is_well, 5000);
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, set_up)
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        TEST(test_a_restart_happens_only_on_its_conditions),
+        TEST(test_a_pending_restart_is_made),
+        TEST(test_one_restart_at_a_time),
+        TEST(test_a_replica_that_does_not_start_in_the_time_given_is_told_of),
+        TEST(test_a_primary_that_does_not_start_in_the_time_given_gives_way),
+        TEST(test_a_restart_may_take_longer_than_is_configured),
+        TEST(test_only_a_replica_is_rebuilt),
+        TEST(test_what_is_under_way_is_cancelled_only_by_force),
+        TEST(test_a_start_that_does_not_end_is_cancelled_by_force),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
