@@ -43,6 +43,7 @@ static void on_up(void *owner)
 
     local->facts.guard_ok = true;
     local->adopt_tried = false;
+    local->adopt_request = 0;
     local_guard_configure(local);
     local_flush(local);
 }
@@ -78,6 +79,10 @@ static void on_answer(
     if (local->guard_request == request && local->guard_generation == local->generation) {
         local->guard_request = 0;
         local->guard_next(local, refused);
+        return;
+    }
+    if (local->adopt_request == request) {
+        watch_adoption_answered(local, refused);
         return;
     }
     if (refused != NULL) {

@@ -162,6 +162,7 @@ struct local {
     bool guard_spawned;
     bool adopt_tried; /* Looked for a server that the guard did not start. */
     bool find_running;
+    uint32_t adopt_request; /* Until it is answered a status without a server tells nothing. */
     struct guard_status status;
     uint32_t guard_request; /* The action's; 0: none. */
     uint64_t guard_generation;
@@ -352,6 +353,7 @@ void watch_open(struct local *local);
 void watch_close(struct local *local);
 void watch_soon(struct local *local);
 void watch_guard_status(struct local *local, const struct guard_status *status);
+void watch_adoption_answered(struct local *local, const struct guard_refused *refused);
 void watch_look(struct local *local);
 void watch_look_done(struct local *local, const struct files_look *look);
 void watch_set_record(struct local *local, const struct pg_record *record);

@@ -317,15 +317,22 @@ static void after_find_server(struct local *local, struct job *job)
         local_flush(local);
         return; /* Looked for again at the next status. */
     }
-    local->adopt_tried = true;
     if (adopt.pid != 0 && local->status.tree_count == 0) {
         log_info("PostgreSQL runs already, pid=%lu: taking it over", (unsigned long)adopt.pid);
         text_copy_cut(adopt.data_dir, sizeof adopt.data_dir, job->text);
-        if (guard_client_adopt(&local->guard, &adopt) != 0) {
-            return; /* The guard's next status has it. */
-        }
+        local->adopt_request = guard_client_adopt(&local->guard, &adopt);
+        return; /* Without a connection, all begins anew with the next. */
     }
+    local->adopt_tried = true;
     watch_guard_status(local, &local->status);
+}
+
+void watch_adoption_answered(struct local *local, const struct guard_refused *refused)
+{
+    local->adopt_request = 0;
+    if (refused != NULL) { /* It has ended meanwhile, or cannot be held: looked for again. */
+        log_warning("the guard does not take PostgreSQL over: %s", refused->text);
+    }
 }
 
 static enum pg_run judge_run(const struct local *local)
@@ -413,7 +420,7 @@ void watch_guard_status(struct local *local, const struct guard_status *status)
         local->status = *status;
     }
     if (!local->adopt_tried && status->tree_count == 0) {
-        if (!local->find_running) {
+        if (!local->find_running && local->adopt_request == 0) {
             local->find_running = true;
             job_submit(job_new(local, work_find_server, after_find_server));
         }
