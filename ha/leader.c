@@ -189,11 +189,40 @@ static bool all_have_spoken(struct ha *ha)
            time_since(ha->now_ms, ha->bootstrap_ms) >= BOOTSTRAP_WAIT_MS;
 }
 
+/*
+ * Before the first epoch no lease ends anybody. So while a primary may run that no member tells of,
+ * because its daemon is not here yet or it does not answer, nobody is granted. The reason, or
+ * nothing.
+ */
+static void find_untold_primary(const struct ha *ha, bool writable_known, char *reason, size_t size)
+{
+    reason[0] = '\0';
+    for (uint32_t i = 0; i < ha->raft.member_count; i++) {
+        const uint64_t node = ha->raft.members[i].id;
+        const struct ha_status *status = ha_fresh_status(ha, node);
+
+        if (status == NULL || status->data != PG_DATA_VALID) {
+            continue;
+        }
+        if (status->run != PG_RUN_STOPPED && !status->writable && !status->in_recovery) {
+            (void)snprintf(
+                reason, size, "PostgreSQL of \"%.40s\" does not tell whether it is writable",
+                ha_name(ha, node));
+        } else if (status->streaming && !writable_known) {
+            (void)snprintf(
+                reason, size,
+                "\"%.40s\" streams from a PostgreSQL whose daemon is not here: start it there",
+                ha_name(ha, node));
+        }
+    }
+}
+
 static void begin(struct ha *ha)
 {
     bool data = false;
     bool several;
     uint64_t writable;
+    char reason[CLUSTER_REASON_SIZE];
 
     if (!all_have_spoken(ha) || ha->cluster.config_version == 0) {
         return;
@@ -204,8 +233,15 @@ static void begin(struct ha *ha)
         data |= status != NULL && status->data == PG_DATA_VALID;
     }
     writable = find_writable(ha, &several);
+    find_untold_primary(ha, writable != 0, reason, sizeof reason);
     if (several) {
         say_no_grant(ha, "more than one PostgreSQL runs writable: stop all but the right one");
+    } else if (reason[0] != '\0') {
+        /* Most often it answers in a moment. */
+        if (time_since(ha->now_ms, ha->bootstrap_ms) >= BOOTSTRAP_WAIT_MS) {
+            say_no_grant(ha, reason);
+            ha->nobody_ms = ha->nobody_ms == 0 ? ha->now_ms : ha->nobody_ms;
+        }
     } else if (writable != 0) {
         revoke(ha, "first epoch: taking over a running primary");
     } else if (data) {

@@ -317,8 +317,11 @@ static void tell_callbacks(struct ha *ha)
 {
     const enum ha_member_role role = member_role_now(ha);
     const bool up = ha->facts.run == PG_RUN_UP && ha->facts.sql_ok;
+    /* A primary that is taken over: by its role it is none before it is granted, and whoever
+     * moves an address must not hear of a replica meanwhile. */
+    const bool undecided = up && !ha->facts.in_recovery && !ha->facts.writable_start;
 
-    if (ha->update->callback != PG_CALLBACK_NONE || ha->restart_wanted) {
+    if (ha->update->callback != PG_CALLBACK_NONE || ha->restart_wanted || undecided) {
         return;
     }
     if (up && ha->callback_start_id != ha->facts.start_id) {

@@ -91,11 +91,12 @@ static void forget_members(struct ha *ha)
  * Rule 15: the membership is changed only by a leader that is itself the serving primary. Or by
  * one that has nobody to grant: a majority has pledged and its waits are over, so that no lease
  * runs or can begin before its next entry. Without that, a node that lost its Raft store and has
- * the only good data could never come back.
+ * the only good data could never come back; and before the first epoch, when there never was a
+ * lease, the node of a primary that is to be taken over could not come after the others.
  */
 static bool may_change_members(const struct ha *ha)
 {
-    const bool nobody_serves = ha->cluster.phase == CLUSTER_REVOKED && ha->nobody_ms != 0 &&
+    const bool nobody_serves = cluster_grantee(&ha->cluster) == 0 && ha->nobody_ms != 0 &&
                                time_since(ha->now_ms, ha->nobody_ms) >= NOBODY_PATIENCE_MS;
 
     return nobody_serves || (ha_is_mine(ha) && ha->cluster.phase == CLUSTER_SERVING &&

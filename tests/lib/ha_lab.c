@@ -235,10 +235,11 @@ static void stream(struct lab *lab, struct lab_node *node)
 {
     struct lab_pg *pg = &node->pg;
     struct pg_facts *facts = &pg->facts;
-    const struct lab_pg *source = pg->upstream != 0 ? &lab->nodes[pg->upstream - 1].pg : NULL;
+    const struct lab_node *from = pg->upstream != 0 ? &lab->nodes[pg->upstream - 1] : NULL;
+    const struct lab_pg *source = from != NULL ? &from->pg : NULL;
     /* A server that stops sends all it has first, the last record too. */
     const bool streams = facts->run == PG_RUN_UP && facts->in_recovery && source != NULL &&
-                         (reaches(lab, node->id, pg->upstream)) && source->lsn >= pg->lsn &&
+                         !node->cut && !from->cut && source->lsn >= pg->lsn &&
                          (source->facts.run == PG_RUN_UP || source->facts.shut_down_cleanly);
 
     facts->receiver_running = streams;

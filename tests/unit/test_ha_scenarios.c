@@ -246,6 +246,85 @@ static void test_data_of_another_cluster_is_left_alone(void **state)
     assert_int_equal(lab_node(lab, 3)->noted[HA_NOTE_ACTION], 0);
 }
 
+/* A server that was there before its daemon. What it is nobody told yet. */
+static struct lab_pg *server_from_before(uint64_t id, uint64_t upstream)
+{
+    struct lab_pg *pg = &lab_node(lab, id)->pg;
+
+    pg->facts.data = PG_DATA_VALID;
+    pg->facts.system_identifier = 4711;
+    pg->facts.record.data_dir_id = id;
+    pg->facts.run = PG_RUN_UP;
+    pg->facts.in_recovery = true;
+    pg->facts.sql_ok = true;
+    pg->facts.conninfo_set = upstream != 0;
+    pg->upstream = upstream;
+    pg->lsn = 100;
+    pg->timeline = 1;
+    return pg;
+}
+
+static void test_nobody_is_granted_while_a_primary_without_a_daemon_is_streamed_from(void **state)
+{
+    (void)state;
+    lab = lab_new(3);
+    (void)server_from_before(1, 3);
+    (void)server_from_before(2, 3);
+    (void)server_from_before(3, 0);
+    lab_daemon_dies(lab, 3);
+    lab_run(lab, 20000);
+    assert_int_equal(lab_cluster(lab)->phase, CLUSTER_NONE);
+    assert_true(lab_node(lab, 1)->pg.facts.conninfo_set);
+    assert_int_equal(
+        lab_node(lab, 1)->noted[HA_NOTE_NO_CANDIDATE] +
+            lab_node(lab, 2)->noted[HA_NOTE_NO_CANDIDATE],
+        1);
+    /* The membership may change, or that daemon could not come. */
+    assert_true(lab_node(lab, lab->leader)->ha->nobody_ms != 0);
+    lab_postgres_dies(lab, 3);
+    lab_until(lab, lab_somebody_serves, 5000);
+}
+
+static void test_nobody_is_granted_before_each_server_has_told_what_it_is(void **state)
+{
+    struct lab_pg *silent;
+
+    (void)state;
+    lab = lab_new(3);
+    (void)server_from_before(1, 0);
+    (void)server_from_before(2, 0);
+    silent = server_from_before(3, 0);
+    silent->facts.run = PG_RUN_STARTING;
+    silent->facts.in_recovery = silent->facts.sql_ok = false;
+    lab_run(lab, 20000);
+    assert_int_equal(lab_cluster(lab)->phase, CLUSTER_NONE);
+    silent->facts.run = PG_RUN_UP;
+    silent->facts.in_recovery = silent->facts.sql_ok = true;
+    lab_until(lab, lab_somebody_serves, 5000);
+}
+
+static void test_a_primary_that_is_taken_over_is_never_called_a_replica(void **state)
+{
+    struct lab_node *node;
+    struct pg_facts facts;
+    struct ha_event event = {.kind = HA_EVENT_FACTS, .facts = &facts};
+
+    (void)state;
+    running(1);
+    node = lab_node(lab, 1);
+    facts = node->pg.facts;
+    facts.start_id++;
+    facts.writable_start = false;
+    event.now_ms = lab->now_ms += 1;
+    ha_step(node->ha, &event, &node->update);
+    assert_int_equal(node->update.callback, PG_CALLBACK_NONE);
+    facts.writable_start = true;
+    event.now_ms = lab->now_ms += 1;
+    ha_step(node->ha, &event, &node->update);
+    assert_int_equal(node->update.callback, PG_CALLBACK_START);
+    assert_string_equal(node->update.callback_role, "primary");
+}
+
 /* --- The primary's node is gone. --- */
 
 static void test_when_the_primarys_node_is_gone_nobody_is_granted_before_the_wait(void **state)
@@ -1164,6 +1243,9 @@ int main(void)
         TEST(test_a_late_status_of_an_earlier_start_is_not_believed),
         TEST(test_a_daemon_whose_clock_was_set_back_is_heard_when_its_last_start_is_silent),
         TEST(test_data_of_another_cluster_is_left_alone),
+        TEST(test_nobody_is_granted_while_a_primary_without_a_daemon_is_streamed_from),
+        TEST(test_nobody_is_granted_before_each_server_has_told_what_it_is),
+        TEST(test_a_primary_that_is_taken_over_is_never_called_a_replica),
         TEST(test_when_the_primarys_node_is_gone_nobody_is_granted_before_the_wait),
         TEST(test_the_membership_may_change_while_a_server_without_a_guard_is_waited_for),
         TEST(test_a_newer_epoch_in_the_log_ends_a_grant_before_it_is_decided),
