@@ -3,9 +3,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -14,7 +16,8 @@
 
 #include "base/text.h"
 
-#define APART_SECONDS 30
+#define APART_SECONDS     60
+#define APART_CPU_SECONDS 20 /* Of a process that only reads: it goes round in circles. */
 
 static enum status sys_err(struct err *err, const char *what, int cause)
 {
@@ -137,18 +140,54 @@ void disk_unlock(int fd)
 }
 
 /* The child never returns: it must not run the parent's exit handlers. */
-NORETURN static void run_child(void (*work)(void *), void *argument)
+NORETURN static void run_child(void (*work)(void *), void *argument, pid_t parent)
 {
-    static const struct rlimit none = {0};
+    static const struct rlimit no_core = {0};
+    static const struct rlimit cpu = {.rlim_cur = APART_CPU_SECONDS, .rlim_max = RLIM_INFINITY};
 
-    (void)setrlimit(RLIMIT_CORE, &none); /* A core of every try would only fill the disk. */
+    /* It has inherited the lock of disk_lock(), and must not keep the next owner out. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) {
+        _exit(1);
+    }
+    (void)setrlimit(RLIMIT_CORE, &no_core); /* One of every try would only fill the disk. */
+    (void)setrlimit(RLIMIT_CPU, &cpu);
     (void)alarm(APART_SECONDS);
     work(argument);
     _exit(0);
 }
 
+/*
+ * Only what reading itself does to the reader speaks of the data. An empty store in place of a
+ * whole one costs the cluster a voter, so when in doubt it is to be read again later.
+ */
+static enum status judge_signal(int number, struct err *err)
+{
+    switch (number) {
+    case SIGBUS:
+    case SIGSEGV:
+    case SIGFPE:
+    case SIGILL:
+    case SIGABRT:
+    case SIGXCPU: /* Reading comes to no end. */
+        return ERR(
+            err, CORRUPT, "reading it ended the reader with signal %d (%s)", number,
+            strsignal(number));
+    case SIGALRM:
+        return ERR(
+            err, TIMEOUT, "it could not be read within %d s; the disk may be slow", APART_SECONDS);
+    default:
+        return ERR(
+            err, IO,
+            "somebody, or the kernel for want of memory, ended the process that reads it: "
+            "signal %d (%s)",
+            number, strsignal(number));
+    }
+}
+
 enum status disk_try_apart(void (*work)(void *), void *argument, struct err *err)
 {
+    const pid_t parent = getpid();
     int how = 0;
     pid_t child;
     pid_t waited;
@@ -159,7 +198,7 @@ enum status disk_try_apart(void (*work)(void *), void *argument, struct err *err
         return sys_err(err, "start a process", errno);
     }
     if (child == 0) {
-        run_child(work, argument);
+        run_child(work, argument, parent);
     }
     do {
         waited = waitpid(child, &how, 0);
@@ -168,7 +207,7 @@ enum status disk_try_apart(void (*work)(void *), void *argument, struct err *err
         return sys_err(err, "wait for a process", errno);
     }
     if (WIFSIGNALED(how)) {
-        return ERR(err, CORRUPT, "reading it ended the reader with signal %d", WTERMSIG(how));
+        return judge_signal(WTERMSIG(how), err);
     }
     if (WEXITSTATUS(how) != 0) {
         return ERR(err, CORRUPT, "reading it ended the reader with code %d", WEXITSTATUS(how));

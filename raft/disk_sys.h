@@ -31,10 +31,12 @@ MUST_CHECK enum status disk_lock(const char *dir, int *fd, struct err *err);
 void disk_unlock(int fd); /* -1 is allowed. */
 
 /*
- * Runs `work` in a child process and waits for it, at most 30 s. CORRUPT if the child
- * was killed on the way: by SIGBUS, by SIGSEGV, by an assert of a library that met
- * damaged pages. To be called while the process has one thread. What the child does to
- * its memory is lost.
+ * Runs `work` in a child process and waits for it. To be called while the process has one
+ * thread. What the child does to its memory is lost.
+ * CORRUPT: the work itself was the child's end, by SIGBUS, by SIGSEGV, by an assert of a
+ * library that met damaged pages; or it went round in circles for 20 s of CPU time.
+ * TIMEOUT: it took more than 60 s. IO: somebody else ended the child, like the kernel when
+ * memory is short. Neither says anything about the data.
  */
 MUST_CHECK enum status disk_try_apart(void (*work)(void *), void *argument, struct err *err);
 

@@ -47,8 +47,8 @@ struct store_write {
  * Opens the store, creates it with a new incarnation if the directory has none. To be
  * called before the process starts its second thread, because it forks.
  * REFUSED: another process has it. CORRUPT: what is there cannot be used; the caller
- * decides whether to store_lmdb_reset() and to come back as a new member. FULL or IO:
- * the disk.
+ * decides whether to store_lmdb_reset() and to come back as a new member. FULL, IO or
+ * TIMEOUT: the disk or the machine; nothing is known about the store, which stays as it is.
  */
 MUST_CHECK enum status store_lmdb_open(
     const struct store_lmdb_settings *settings, struct store_lmdb **store, struct err *err);

@@ -279,6 +279,10 @@ MUTANTS = [
      "mark->incarnation != raft->hard.incarnation || mark->term < raft->hard.term ||\n"
      "        mark->index < raft->verified_index",
      "mark != NULL"),
+    ("raft-slow-is-rot", "a store that a slow disk does not show in time is thrown away",
+     "raft/disk_sys.c", "err, TIMEOUT,", "err, CORRUPT,"),
+    ("raft-killed-is-rot", "a store whose reader was killed is thrown away", "raft/disk_sys.c",
+     "err, IO,\n            \"somebody,", "err, CORRUPT,\n            \"somebody,"),
     ("raft-mark-first", "the mark is written before what it is about", "raft/store_uv.c",
      "    enum status status = write_entries(self, batch, err);\n",
      "    enum status status = mark_write(self->mark_dir, mark, err);\n\n"
@@ -323,6 +327,8 @@ MUTANTS = [
 # What only a test against the real thing can notice: processes, and the order of writes.
 IO_TESTS = {
     "guard-only-postmaster": "test_guard",
+    "raft-slow-is-rot": "test_raft_disk_sys",
+    "raft-killed-is-rot": "test_raft_disk_sys",
     "raft-mark-first": "test_raft_store_uv",
     "raft-mark-late": "test_raft_store_uv",
     "one-way-only": "test_raft_mesh_uv",

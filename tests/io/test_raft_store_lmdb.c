@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,10 +44,17 @@ static bool fails_now(void)
         (result) = fails_now() ? failure : real(__VA_ARGS__); \
     } while (0)
 
+static pid_t spared;      /* The process that raises nothing. */
+static int raised_signal; /* 0: none. */
+
 int mdb_txn_begin(MDB_env *env, MDB_txn *parent, unsigned int flags, MDB_txn **txn)
 {
     int rc;
 
+    if (raised_signal != 0 && getpid() != spared) {
+        (void)signal(raised_signal, SIG_DFL); /* Not a sanitizer's report. */
+        (void)raise(raised_signal);
+    }
     CALL_REAL(mdb_txn_begin, rc, env, parent, flags, txn);
     return rc;
 }
@@ -137,6 +145,7 @@ static int tear_down(void **state)
     struct world *world = *state;
 
     calls_to_failure = 0;
+    raised_signal = 0;
     store_lmdb_close(world->store);
     test_dir_remove(world->dir);
     return 0;
@@ -675,6 +684,44 @@ static void test_a_file_that_was_cut_off_is_refused(void **state)
     assert_int_not_equal(store_lmdb_open(&world->settings, &world->store, &err), STATUS_OK);
 }
 
+/* A slow disk or a killed reader says nothing about a store; what reading it does says all. */
+static void test_only_an_end_by_reading_makes_a_store_damaged(void **state)
+{
+    static const struct {
+        int number;
+        enum status status;
+    } cases[] = {
+        {SIGBUS,  STATUS_CORRUPT},
+        {SIGSEGV, STATUS_CORRUPT},
+        {SIGFPE,  STATUS_CORRUPT},
+        {SIGILL,  STATUS_CORRUPT},
+        {SIGABRT, STATUS_CORRUPT},
+        {SIGXCPU, STATUS_CORRUPT},
+        {SIGALRM, STATUS_TIMEOUT},
+        {SIGKILL, STATUS_IO     },
+        {SIGTERM, STATUS_IO     },
+        {SIGINT,  STATUS_IO     },
+        {SIGHUP,  STATUS_IO     },
+    };
+    struct world *world = *state;
+
+    open_store(world);
+    append_ok(world, 2, 1, 40);
+    close_store(world);
+    spared = getpid();
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct err err;
+
+        raised_signal = cases[i].number;
+        assert_int_equal(store_lmdb_open(&world->settings, &world->store, &err), cases[i].status);
+        raised_signal = 0;
+        assert_null(world->store);
+        open_store(world);
+        assert_log(world, 2, 1, 40);
+        close_store(world);
+    }
+}
+
 /* A copy put back later is whole: only the others, and the mark outside, can tell. */
 static void test_a_rolled_back_store_is_whole(void **state)
 {
@@ -760,6 +807,7 @@ int main(void)
         STORE_TEST(test_rot_in_an_entry_is_found_and_named),
         STORE_TEST(test_rot_anywhere_is_found_or_harmless),
         STORE_TEST(test_a_file_that_was_cut_off_is_refused),
+        STORE_TEST(test_only_an_end_by_reading_makes_a_store_damaged),
         STORE_TEST(test_a_rolled_back_store_is_whole),
         STORE_TEST(test_a_mark_is_kept_and_its_damage_found),
     };
