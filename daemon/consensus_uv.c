@@ -190,6 +190,9 @@ static void on_persisted(void *owner, uint64_t number)
 {
     struct daemon *daemon = owner;
 
+    if (daemon->closing) {
+        return; /* What waited for it is not sent any more: the mesh may be gone already. */
+    }
     driver_persisted(&daemon->driver, number, clock_boot_ms());
     consensus_housekeeping(daemon);
     decide_event(daemon, (struct ha_event){.kind = HA_EVENT_TICK});
@@ -407,6 +410,9 @@ static void tell_left_out(struct daemon *daemon)
 
 void consensus_housekeeping(struct daemon *daemon)
 {
+    if (daemon->closing) {
+        return; /* The step before was the last one. */
+    }
     tell_identity(daemon);
     tell_peers(daemon, false);
     tell_left_out(daemon);

@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -292,6 +293,7 @@ static void run_thread(void *argument)
 {
     struct store_uv *self = argument;
 
+    (void)pthread_setname_np(pthread_self(), "raft-store"); /* For top and the like. */
     uv_mutex_lock(&self->mutex);
     while (!self->failed) {
         if (self->queue.first != NULL) {

@@ -78,6 +78,10 @@ def dsn(host, port=POSTGRES_PORT):
     return f"host={host} port={port} user={USER} password={PASSWORD} dbname=postgres"
 
 
+# What the daemons have freed is overwritten, so that its use shows.
+POISON = {"MALLOC_PERTURB_": "165"}
+
+
 def clean_environment():
     """Ours without the variables that the programs take for settings, such as PGBATON_BUILD."""
     return {
@@ -351,7 +355,7 @@ class Lab:
                     name,
                     [*self.daemon, str(node.settings_file)],
                     cwd=node.dir,
-                    env=clean_environment(),
+                    env=clean_environment() | POISON,
                     stdin=subprocess.DEVNULL,
                     stdout=open(node.log, "a"),
                     stderr=subprocess.STDOUT,

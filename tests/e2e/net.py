@@ -21,8 +21,12 @@ SUBNET = "10.77.0."
 SWITCH = "switch"
 CLONE_NEWNET = 0x40000000
 PR_SET_CHILD_SUBREAPER = 36
+PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH = 0x4206, 0x4207, 17
+WAIT_FOR_THREADS = 0x40000000  # __WALL
 
 _libc = ctypes.CDLL(None, use_errno=True)
+_libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+_libc.ptrace.restype = ctypes.c_long
 _numbers = itertools.count(1)
 _children = set()  # What popen() has started.
 
@@ -98,6 +102,26 @@ def kill_all(name, spare=(), deadline=10):
 def _remove(name):
     kill_all(name)
     run("ip", "netns", "del", name)
+
+
+def _ptrace(request, thread):
+    if _libc.ptrace(request, thread, None, None) == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, f"ptrace: {os.strerror(number)}")
+
+
+@contextlib.contextmanager
+def thread_held(pid, name):
+    """One thread of a process stands still until the end of the block; the others go on."""
+    tasks = [int(task) for task in os.listdir(f"/proc/{pid}/task")]
+    [thread] = [t for t in tasks if open(f"/proc/{pid}/task/{t}/comm").read().strip() == name]
+    _ptrace(PTRACE_SEIZE, thread)
+    _ptrace(PTRACE_INTERRUPT, thread)
+    os.waitpid(thread, WAIT_FOR_THREADS)
+    try:
+        yield
+    finally:
+        _ptrace(PTRACE_DETACH, thread)
 
 
 def make_dir():

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 
+import net
 from lab import NO_PAUSE, SHORT_PAUSE, TTL, now
 
 
@@ -140,6 +141,23 @@ def test_a_daemon_that_is_told_to_end_hands_over_first(lab):
     assert lab.nodes[old].postmaster() is None
     assert probe.longest_gap() < SHORT_PAUSE
     lab.assert_nothing_lost(probe)
+
+
+def test_a_daemon_that_is_told_to_end_while_its_disk_is_slow_ends_in_order(lab):
+    name = lab.replicas()[0]
+    node = lab.nodes[name]
+
+    def has_closed():
+        return lab.status(name, "/liveness") is None
+
+    with net.thread_held(node.daemon.pid, "raft-store"):
+        before = lab.state(name)["raft"]["last_index"]
+        lab.patch_config({"loop_wait": 8})
+        lab.wait_for(lambda: lab.state(name)["raft"]["last_index"] > before, 10, "an entry to write")
+        lab.signal_daemon(name, signal.SIGTERM)
+        lab.wait_for(has_closed, 10, "all but the writing has ended")
+        assert node.is_running()
+    assert node.daemon.wait(timeout=20) == 0
 
 
 def test_a_daemon_of_a_standby_that_is_told_to_end_stops_only_its_own_postgresql(lab):
