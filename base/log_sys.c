@@ -18,6 +18,7 @@
 #include "base/log_format.h"
 #include "base/log_line_json.h"
 #include "base/text.h"
+#include "base/thread_sys.h"
 
 #define DEFAULT_MODE       0644
 #define STATIC_FIELDS_SIZE 1024
@@ -166,6 +167,7 @@ static void *run_writer(void *unused)
     struct log_file file = {.fd = -1};
 
     (void)unused;
+    thread_set_name("log");
     (void)pthread_mutex_lock(&lock);
     for (;;) {
         while (is_idle()) {

@@ -8,13 +8,13 @@
 
 #include <inttypes.h>
 #include <limits.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/clock_sys.h"
 #include "base/text.h"
+#include "base/thread_sys.h"
 #include "base/time.h"
 #include "raft/mark_sys.h"
 
@@ -293,7 +293,7 @@ static void run_thread(void *argument)
 {
     struct store_uv *self = argument;
 
-    (void)pthread_setname_np(pthread_self(), "raft-store"); /* For top and the like. */
+    thread_set_name("raft-store");
     uv_mutex_lock(&self->mutex);
     while (!self->failed) {
         if (self->queue.first != NULL) {
