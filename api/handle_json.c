@@ -351,6 +351,11 @@ static void local(
     answer->wait_ms = wait_ms;
 }
 
+static uint64_t start_ms(const struct ha_restart *restart)
+{
+    return restart->timeout_ms != 0 ? restart->timeout_ms : RESTART_START_MS;
+}
+
 static void restart(const struct node *body, struct api_answer *answer, struct api_action *action)
 {
     struct ha_restart *restart = &action->local.restart;
@@ -362,7 +367,7 @@ static void restart(const struct node *body, struct api_answer *answer, struct a
     }
     local(
         answer, action, HA_LOCAL_RESTART,
-        RESTART_STOP_MS + (restart->timeout_ms != 0 ? restart->timeout_ms : RESTART_START_MS));
+        restart->at_wall_ms != 0 ? LOCAL_WAIT_MS : RESTART_STOP_MS + start_ms(restart));
 }
 
 static void reinitialize(
@@ -573,7 +578,7 @@ static void handle_change(
         restart(body->root, answer, action);
         return;
     case ROUTE_RESTART_DELETE:
-        api_answer_text(answer, 404, "no restart is scheduled");
+        local(answer, action, HA_LOCAL_UNSCHEDULE, LOCAL_WAIT_MS);
         return;
     case ROUTE_RELOAD:
         reload(answer, action);

@@ -32,6 +32,23 @@ static const char *field_text(const struct node *body, const char *key)
     return text == NULL || text[0] == '\0' ? NULL : text;
 }
 
+static bool read_time(
+    const char *text, const char *what, uint64_t *wall_ms, struct request_refusal *refusal)
+{
+    switch (stamp_parse(text, wall_ms)) {
+    case STAMP_OK:
+        return true;
+    case STAMP_NO_ZONE:
+        return refuse(refusal, 400, "Timezone information is mandatory for the scheduled %s", what);
+    case STAMP_INVALID:
+        return refuse(
+            refusal, 422,
+            "Unable to parse scheduled timestamp. It should be in an unambiguous "
+            "format, e.g. ISO 8601");
+    }
+    UNREACHABLE();
+}
+
 bool request_change_read(
     const struct node *body, enum cluster_request_kind kind, struct request_change *change,
     struct request_refusal *refusal)
@@ -50,21 +67,7 @@ bool request_change_read(
     if (change->leader != NULL) {
         change->kind = CLUSTER_REQUEST_SWITCHOVER;
     }
-    if (scheduled == NULL) {
-        return true;
-    }
-    switch (stamp_parse(scheduled, &change->scheduled_wall_ms)) {
-    case STAMP_OK:
-        return true;
-    case STAMP_NO_ZONE:
-        return refuse(refusal, 400, "Timezone information is mandatory for the scheduled time");
-    case STAMP_INVALID:
-        return refuse(
-            refusal, 422,
-            "Unable to parse scheduled timestamp. It should be in an unambiguous "
-            "format, e.g. ISO 8601");
-    }
-    UNREACHABLE();
+    return scheduled == NULL || read_time(scheduled, "time", &change->scheduled_wall_ms, refusal);
 }
 
 static bool is_role(const char *role)
@@ -114,7 +117,7 @@ static bool read_restart_field(
         return true;
     }
     if (text_equal(field->key, "schedule")) {
-        return refuse(refusal, 501, "scheduled restarts are not supported");
+        return read_time(text == NULL ? "" : text, "restart", &restart->at_wall_ms, refusal);
     }
     if (text_equal(field->key, "role")) {
         return (text != NULL && is_role(text) &&

@@ -228,8 +228,45 @@ static json_t *make_about(const struct show *show)
     return about;
 }
 
+static void put_version(json_t *object, const char *key, uint32_t version)
+{
+    char text[32];
+
+    if (version >= 100000) {
+        (void)snprintf(text, sizeof text, "%u.%u", version / 10000, version % 10000);
+    } else {
+        (void)snprintf(
+            text, sizeof text, "%u.%u.%u", version / 10000, version / 100 % 100, version % 100);
+    }
+    put_text(object, key, text);
+}
+
+static void put_scheduled_restart(json_t *root, const struct ha_member_view *member)
+{
+    const struct ha_restart *restart = &member->status.restart;
+    json_t *scheduled;
+
+    if (!member->known || restart->at_wall_ms == 0) {
+        return;
+    }
+    scheduled = new_object();
+    put_stamp(scheduled, "schedule", restart->at_wall_ms, 'T');
+    put_if(scheduled, "restart_pending", restart->pending_only);
+    if (restart->role[0] != '\0') {
+        put_text(scheduled, "role", restart->role);
+    }
+    if (restart->below_version != 0) {
+        put_version(scheduled, "postgres_version", restart->below_version);
+    }
+    if (restart->timeout_ms != 0) {
+        put_number(scheduled, "timeout", restart->timeout_ms / 1000);
+    }
+    put(root, "scheduled_restart", scheduled);
+}
+
 char *show_patroni(const struct show *show)
 {
+    const struct ha_member_view *self = show_self(show);
     const struct pg_facts *facts = show->view->facts;
     const uint64_t system = show->view->cluster->system_identifier;
     json_t *root = new_object();
@@ -248,6 +285,9 @@ char *show_patroni(const struct show *show)
     }
     put_if(root, "pending_restart", facts->pending_restart);
     put_object_text(root, "pending_restart_reason", facts->pending_restart_reason);
+    if (self != NULL) {
+        put_scheduled_restart(root, self);
+    }
     put_if(root, "watchdog_failed", facts->watchdog_failed);
     put(root, "patroni", make_about(show));
     return finish(root);
@@ -320,6 +360,7 @@ static json_t *make_member(const struct show *show, const struct ha_member_view 
     }
     put_if(item, "pending_restart", status->pending_restart);
     put_object_text(item, "pending_restart_reason", status->pending_restart_reason);
+    put_scheduled_restart(item, member);
     put_object_text(item, "tags", status->tags);
     if (!member->leader && !member->member.witness) {
         put_positions(item, show, member);

@@ -95,7 +95,8 @@ enum ha_event_kind {
 
 enum ha_local_kind {
     HA_LOCAL_NONE,
-    HA_LOCAL_RESTART,
+    HA_LOCAL_RESTART,    /* Now, or at the time it names. */
+    HA_LOCAL_UNSCHEDULE, /* No restart at that time. */
     HA_LOCAL_REINIT,
     HA_LOCAL_RELOAD,
     HA_LOCAL_LEAVE, /* The daemon stops: hand over if primary, stop PostgreSQL, then update.left. */

@@ -116,6 +116,8 @@ struct ha {
     uint64_t restart_start_id;   /* The server that is to be replaced, ... */
     uint64_t restart_gone_ms;    /* ... gone since; 0: not yet. */
     uint64_t restart_timeout_ms; /* 0: as configured. */
+    struct ha_restart scheduled; /* The one restart for later. */
+    uint64_t scheduled_start_id; /* The server that it was asked for. */
     bool reload_wanted;          /* PostgreSQL's files are to be written anew. */
     bool reinit_wanted;
     bool reinit_forced; /* What is under way is to be cancelled for it. */

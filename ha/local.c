@@ -9,6 +9,9 @@
 #include "base/time.h"
 #include "ha/ha_impl.h"
 
+/* A time that is over for longer is not made up for: the machine slept, or its clock was set. */
+#define SCHEDULE_LATE_MS 15000
+
 static const char *why_no_restart(const struct ha *ha, const struct ha_restart *restart)
 {
     const struct pg_facts *facts = &ha->facts;
@@ -56,11 +59,40 @@ void local_restart_failed(struct ha *ha)
     end_restart(ha, 503, "restart failed");
 }
 
+static void schedule(struct ha *ha, const struct ha_local *local)
+{
+    if (ha->dynamic.pause) {
+        asks_reply(ha, local->id, 500, "Can't schedule restart in the paused state");
+    } else if (local->restart.at_wall_ms <= ha->wall_ms) {
+        asks_reply(ha, local->id, 422, "Cannot schedule restart in the past");
+    } else if (ha->facts.run != PG_RUN_UP) {
+        asks_reply(ha, local->id, 503, "PostgreSQL is not running");
+    } else if (ha->scheduled.at_wall_ms != 0) {
+        asks_reply(ha, local->id, 409, "Another restart is already scheduled");
+    } else {
+        ha->scheduled = local->restart;
+        ha->scheduled_start_id = ha->facts.start_id;
+        asks_reply(ha, local->id, 202, "Restart scheduled");
+    }
+}
+
+static void unschedule(struct ha *ha, const struct ha_local *local)
+{
+    if (ha->scheduled.at_wall_ms == 0) {
+        asks_reply(ha, local->id, 404, "no restarts are scheduled");
+    } else {
+        ha->scheduled.at_wall_ms = 0;
+        asks_reply(ha, local->id, 200, "scheduled restart deleted");
+    }
+}
+
 static void ask_restart(struct ha *ha, const struct ha_local *local)
 {
     const char *why = why_no_restart(ha, &local->restart);
 
-    if (why != NULL) {
+    if (local->restart.at_wall_ms != 0) {
+        schedule(ha, local);
+    } else if (why != NULL) {
         asks_reply(ha, local->id, 503, why);
     } else {
         begin_restart(ha, &local->restart, local->id);
@@ -106,6 +138,9 @@ void local_ask(struct ha *ha, const struct ha_local *local)
         return;
     case HA_LOCAL_RESTART:
         ask_restart(ha, local);
+        return;
+    case HA_LOCAL_UNSCHEDULE:
+        unschedule(ha, local);
         return;
     case HA_LOCAL_REINIT:
         ask_reinit(ha, local);
@@ -155,6 +190,35 @@ static void look_after_restart(struct ha *ha)
     }
 }
 
+/* Its conditions are looked at when its time has come; then it is made, or is no more. */
+static void look_at_schedule(struct ha *ha)
+{
+    const struct ha_restart *restart = &ha->scheduled;
+    const bool replaced =
+        ha->facts.run == PG_RUN_UP && ha->facts.start_id != ha->scheduled_start_id;
+    const char *why;
+
+    if (restart->at_wall_ms == 0 || (!replaced && ha->wall_ms < restart->at_wall_ms)) {
+        return;
+    }
+    if (replaced) {
+        why = "PostgreSQL was started anew since";
+    } else if (time_since(ha->wall_ms, restart->at_wall_ms) > SCHEDULE_LATE_MS) {
+        why = "its time is over";
+    } else {
+        why = why_no_restart(ha, restart);
+    }
+    if (why == NULL) {
+        ha_note(ha, HA_NOTE_REQUEST, ha->cluster.epoch, ha->self, "scheduled restart");
+        begin_restart(ha, restart, 0);
+    } else {
+        ha_note(
+            ha, HA_NOTE_REQUEST, ha->cluster.epoch, ha->self, "scheduled restart is dropped: %s",
+            why);
+    }
+    ha->scheduled.at_wall_ms = 0;
+}
+
 /* Called off: a stop takes the place of what is under way. */
 static void make_way_for_reinit(struct ha *ha)
 {
@@ -171,6 +235,7 @@ static void make_way_for_reinit(struct ha *ha)
 
 void local_tick(struct ha *ha)
 {
+    look_at_schedule(ha);
     if (ha->restart_wanted) {
         look_after_restart(ha);
     }

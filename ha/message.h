@@ -73,8 +73,9 @@ struct ha_stopped {
 
 #define HA_ROLE_SIZE 16
 
-/* On what conditions, and how, this node's PostgreSQL is restarted. */
+/* When, on what conditions and how this node's PostgreSQL is restarted. */
 struct ha_restart {
+    uint64_t at_wall_ms;     /* 0: now; where one is kept for later, that there is none. */
     bool pending_only;       /* Only if settings wait for a restart. */
     char role[HA_ROLE_SIZE]; /* Only a "primary" or a "replica"; "": either. */
     uint32_t below_version;  /* Only a server older than that, 150004; 0: any. */
@@ -137,8 +138,9 @@ struct ha_status {
     enum ha_member_state state;
     enum ha_member_role role;
     bool pending_restart;
-    bool leaving;          /* The daemon is being stopped. */
-    uint64_t failed_epoch; /* Tried this grant and failed: left out until facts change. */
+    bool leaving;              /* The daemon is being stopped. */
+    struct ha_restart restart; /* That is scheduled here. */
+    uint64_t failed_epoch;     /* Tried this grant and failed: left out until facts change. */
     char why_failed[PG_TEXT_SIZE];
     char pending_restart_reason[512];
     char tags[HA_TAGS_SIZE]; /* JSON object text. */

@@ -1,4 +1,6 @@
-"""A planned change of the primary: quick, and nothing is lost."""
+"""What is planned: a change of the primary, quick and without loss, and restarts at their time."""
+
+import datetime
 
 import pytest
 
@@ -91,3 +93,48 @@ def test_a_switchover_without_the_password_is_refused(lab):
     body = {"leader": primary}
     assert lab.rest(primary, "/switchover", "POST", body, auth=False)[0] == 401
     assert lab.primary() == primary
+
+
+def start_of(lab, name):
+    return lab.rest(name, "/patroni")[1].get("postmaster_start_time")  # None while it is down.
+
+
+def in_seconds(seconds):
+    at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+    return at.isoformat()
+
+
+def schedules(lab, seen_from):
+    members = lab.rest(seen_from, "/cluster")[1]["members"]
+    return {m["name"]: m["scheduled_restart"] for m in members if "scheduled_restart" in m}
+
+
+def test_a_restart_can_be_scheduled_and_deleted(lab):
+    standby, other = lab.replicas()
+    body = {"schedule": in_seconds(3600), "restart_pending": True, "timeout": 90}
+    assert lab.rest(standby, "/restart", "POST", body) == (202, "Restart scheduled")
+    assert lab.rest(standby, "/restart", "POST", body)[0] == 409
+    lab.wait_for(lambda: standby in schedules(lab, other), 5, "the others to know")
+    assert schedules(lab, other)[standby]["restart_pending"] is True
+    assert lab.rest(standby, "/patroni")[1]["scheduled_restart"]["timeout"] == 90
+    lab.ctl("flush", "demo", standby, "restart", "--force")
+    lab.wait_for(lambda: schedules(lab, other) == {}, 5, "the others to know")
+    assert lab.rest(standby, "/restart", "DELETE") == (404, "no restarts are scheduled")
+    past = {"schedule": in_seconds(-60)}
+    assert lab.rest(standby, "/restart", "POST", past)[0] == 422
+
+
+def test_a_scheduled_restart_is_made_at_its_time(lab):
+    primary = lab.primary()
+    started = start_of(lab, primary)
+    at = now() + 2
+    with lab.probe() as probe:
+        lab.ctl("restart", "demo", primary, "--scheduled", in_seconds(2), "--force")
+        lab.wait_for(lambda: start_of(lab, primary) not in (None, started), 10, "another server")
+        assert now() >= at - 0.1, "too early"
+        lab.wait_until_healthy()
+        done = now()
+        lab.wait_for(lambda: probe.wrote_since(done), 10, "writes after the restart")
+    assert lab.primary() == primary
+    assert schedules(lab, primary) == {}
+    lab.assert_nothing_lost(probe)

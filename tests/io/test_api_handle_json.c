@@ -402,10 +402,21 @@ static void test_a_restart_that_is_not_understood_is_not_done(void **state)
     (void)state;
     call("POST", "/restart", "{\"when\": \"now\"}");
     expect_code(400);
-    call("POST", "/restart", "{\"schedule\": \"2026-08-01T03:00:00Z\"}");
-    expect_code(501);
+    call("POST", "/restart", "{\"schedule\": \"2026-08-01T03:00:00\"}");
+    expect(400, "Timezone information is mandatory for the scheduled restart");
+}
+
+static void test_a_restart_may_be_for_later(void **state)
+{
+    (void)state;
+    call("POST", "/restart", "{\"schedule\": \"2026-08-01T00:00:00Z\"}");
+    assert_int_equal(action.local.kind, HA_LOCAL_RESTART);
+    assert_int_equal(action.local.restart.at_wall_ms, UINT64_C(1785542400000));
+    assert_int_equal(answer.wait_ms, 3000); /* That it is taken is known at once. */
     call("DELETE", "/restart", NULL);
-    expect_code(404);
+    assert_int_equal(action.kind, API_ACTION_LOCAL);
+    assert_int_equal(action.local.kind, HA_LOCAL_UNSCHEDULE);
+    assert_true(action.local.id != 0 && action.local.id == answer.wait_id);
 }
 
 static void test_a_reload_is_promised_at_once(void **state)
@@ -470,6 +481,7 @@ int main(void)
         TEST(test_a_configuration_that_grows_too_large_is_refused),
         TEST(test_a_restart_is_for_this_node),
         TEST(test_a_restart_that_is_not_understood_is_not_done),
+        TEST(test_a_restart_may_be_for_later),
         TEST(test_a_reload_is_promised_at_once),
         TEST(test_the_primary_is_not_reinitialized),
         TEST(test_a_standby_is_reinitialized),

@@ -173,6 +173,34 @@ static void test_a_silent_member_is_unknown_unless_it_said_goodbye(void **state)
         show_cluster(&show), "\"name\": \"n2\", \"role\": \"replica\", \"state\": \"unknown\"");
 }
 
+static void test_a_scheduled_restart_shows_with_its_conditions(void **state)
+{
+    struct ha_status *status = &node.view.members[0].status;
+    struct show show;
+
+    (void)state;
+    api_node_init(&node);
+    show = show_of_node();
+    assert_true(node.view.members[0].self);
+    expect_no_part(show_patroni(&show), "scheduled_restart");
+    expect_no_part(show_cluster(&show), "scheduled_restart");
+    status->restart.at_wall_ms = UINT64_C(1785542400000);
+    expect_part(
+        show_cluster(&show),
+        "\"scheduled_restart\": {\"schedule\": \"2026-08-01T00:00:00+00:00\"}");
+    status->restart.pending_only = true;
+    status->restart.below_version = 160004;
+    status->restart.timeout_ms = 90000;
+    text_copy_cut(status->restart.role, sizeof status->restart.role, "primary");
+    expect_part(
+        show_patroni(&show),
+        "\"scheduled_restart\": {\"schedule\": \"2026-08-01T00:00:00+00:00\", "
+        "\"restart_pending\": true, \"role\": \"primary\", \"postgres_version\": \"16.4\", "
+        "\"timeout\": 90}");
+    status->restart.below_version = 90603;
+    expect_part(show_patroni(&show), "\"postgres_version\": \"9.6.3\"");
+}
+
 static void test_what_members_are_and_do_shows_in_the_list(void **state)
 {
     struct ha_member_view *second = &node.view.members[1];
@@ -307,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_texts_that_are_not_utf8_do_not_spoil_the_rest),
         cmocka_unit_test(test_the_cluster_as_others_list_it),
         cmocka_unit_test(test_a_silent_member_is_unknown_unless_it_said_goodbye),
+        cmocka_unit_test(test_a_scheduled_restart_shows_with_its_conditions),
         cmocka_unit_test(test_what_members_are_and_do_shows_in_the_list),
         cmocka_unit_test(test_a_scheduled_switchover_shows_with_the_cluster),
         cmocka_unit_test(test_history_lists_changes_of_timeline),

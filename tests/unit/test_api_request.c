@@ -144,7 +144,10 @@ static void test_fields_of_a_restart_are_checked(void **state)
         {"timeout",          "-1",                   400},
         {"timeout",          "long",                 400},
         {"restart_pending",  "",                     0  },
-        {"schedule",         "2026-08-01T03:00:00Z", 501},
+        {"schedule",         "2026-08-01T03:00:00Z", 0  },
+        {"schedule",         "2026-08-01T03:00:00",  400},
+        {"schedule",         "soon",                 422},
+        {"schedule",         "",                     422},
         {"rolle",            "primary",              400},
     };
 
@@ -183,9 +186,12 @@ static void test_filters_of_a_restart(void **state)
     assert_string_equal(restart.role, "primary");
     assert_int_equal(restart.below_version, 90604);
     assert_true(restart.pending_only);
+    assert_int_equal(restart.at_wall_ms, 0);
     put_text("postgres_version", "15.4");
+    put_text("schedule", "1970-01-01T00:01:00Z");
     assert_true(request_restart_read(body, &restart, &refusal));
     assert_int_equal(restart.below_version, 150004);
+    assert_int_equal(restart.at_wall_ms, 60000);
 }
 
 static void test_a_reinitialization_may_be_forced(void **state)

@@ -194,6 +194,124 @@ static void test_a_restart_may_take_longer_than_is_configured(void **state)
     assert_int_equal(lab_primary(lab), PRIMARY);
 }
 
+/* --- Later --- */
+
+static void ask_restart_in(uint64_t at, uint64_t in_ms, struct ha_restart restart)
+{
+    restart.at_wall_ms = lab->now_ms + in_ms; /* The lab's wall clock is its clock. */
+    ask_restart(at, restart);
+}
+
+static void ask_unschedule(uint64_t at)
+{
+    lab_local_with(lab, at, &(struct ha_local){.kind = HA_LOCAL_UNSCHEDULE, .id = ++last_id});
+}
+
+/* As another node shows it. */
+static uint64_t scheduled_at(uint64_t node)
+{
+    static struct ha_view view;
+
+    ha_view(lab_node(lab, 3)->ha, lab->now_ms, &view);
+    for (uint32_t i = 0; i < view.member_count; i++) {
+        if (view.members[i].id == node) {
+            return view.members[i].status.restart.at_wall_ms;
+        }
+    }
+    fail_msg("there is no such member");
+    return 0;
+}
+
+static void test_a_restart_is_made_when_its_time_comes(void **state)
+{
+    static const uint64_t nodes[] = {STANDBY, PRIMARY};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(nodes); i++) {
+        const uint64_t start_id = lab_node(lab, nodes[i])->pg.facts.start_id;
+
+        ask_restart_in(nodes[i], 10000, (struct ha_restart){.below_version = 150005});
+        assert_answer(nodes[i], 202, "Restart scheduled");
+        lab_run(lab, 9900);
+        assert_int_not_equal(scheduled_at(nodes[i]), 0);
+        assert_int_equal(lab_node(lab, nodes[i])->pg.facts.start_id, start_id);
+        lab_run(lab, 500);
+        lab_until(lab, lab_all_is_well, 2000);
+        assert_int_not_equal(lab_node(lab, nodes[i])->pg.facts.start_id, start_id);
+        lab_run(lab, 1000);
+        assert_int_equal(scheduled_at(nodes[i]), 0);
+    }
+    assert_int_equal(lab_primary(lab), PRIMARY);
+}
+
+static void test_a_restart_is_scheduled_once_and_can_be_deleted(void **state)
+{
+    const uint64_t start_id = lab_node(lab, STANDBY)->pg.facts.start_id;
+
+    (void)state;
+    ask_unschedule(STANDBY);
+    assert_answer(STANDBY, 404, "no restarts are scheduled");
+    ask_restart_in(STANDBY, 5000, (struct ha_restart){.timeout_ms = 0});
+    ask_restart_in(STANDBY, 6000, (struct ha_restart){.timeout_ms = 0});
+    assert_answer(STANDBY, 409, "Another restart is already scheduled");
+    ask_unschedule(STANDBY);
+    assert_answer(STANDBY, 200, "scheduled restart deleted");
+    lab_run(lab, 8000);
+    assert_int_equal(lab_node(lab, STANDBY)->pg.facts.start_id, start_id);
+}
+
+static void test_a_restart_is_not_scheduled_for_the_past(void **state)
+{
+    (void)state;
+    ask_restart_in(STANDBY, 0, (struct ha_restart){.timeout_ms = 0});
+    assert_answer(STANDBY, 422, "Cannot schedule restart in the past");
+    assert_int_equal(scheduled_at(STANDBY), 0);
+}
+
+static void test_conditions_are_looked_at_when_the_time_has_come(void **state)
+{
+    const uint64_t start_id = lab_node(lab, STANDBY)->pg.facts.start_id;
+
+    (void)state;
+    lab_node(lab, STANDBY)->pg.facts.pending_restart = true;
+    lab_run(lab, 100);
+    ask_restart_in(STANDBY, 3000, (struct ha_restart){.pending_only = true});
+    assert_answer(STANDBY, 202, "Restart scheduled");
+    lab_node(lab, STANDBY)->pg.facts.pending_restart = false;
+    lab_run(lab, 5000);
+    assert_int_equal(lab_node(lab, STANDBY)->pg.facts.start_id, start_id);
+    assert_int_equal(scheduled_at(STANDBY), 0);
+}
+
+static void test_a_restart_meanwhile_was_the_scheduled_one(void **state)
+{
+    uint64_t start_id;
+
+    (void)state;
+    ask_restart_in(STANDBY, 6000, (struct ha_restart){.timeout_ms = 0});
+    ask_restart(STANDBY, (struct ha_restart){.timeout_ms = 0});
+    lab_run(lab, 3000);
+    start_id = lab_node(lab, STANDBY)->pg.facts.start_id;
+    assert_int_equal(scheduled_at(STANDBY), 0);
+    lab_run(lab, 6000);
+    assert_int_equal(lab_node(lab, STANDBY)->pg.facts.start_id, start_id);
+}
+
+static void test_a_time_that_was_slept_through_is_not_made_up_for(void **state)
+{
+    uint64_t start_id = lab_node(lab, STANDBY)->pg.facts.start_id;
+
+    (void)state;
+    ask_restart_in(STANDBY, 3000, (struct ha_restart){.timeout_ms = 0});
+    /* Only the daemon's clock sees it: nothing is fed to it meanwhile. */
+    lab_node(lab, STANDBY)->up = false;
+    lab_run(lab, 20000);
+    lab_node(lab, STANDBY)->up = true;
+    lab_run(lab, 5000);
+    assert_int_equal(scheduled_at(STANDBY), 0);
+    assert_int_equal(lab_node(lab, STANDBY)->pg.facts.start_id, start_id);
+}
+
 /* --- Reinit --- */
 
 static void test_only_a_replica_is_rebuilt(void **state)
@@ -258,6 +376,12 @@ int main(void)
         TEST(test_a_replica_that_does_not_start_in_the_time_given_is_told_of),
         TEST(test_a_primary_that_does_not_start_in_the_time_given_gives_way),
         TEST(test_a_restart_may_take_longer_than_is_configured),
+        TEST(test_a_restart_is_made_when_its_time_comes),
+        TEST(test_a_restart_is_scheduled_once_and_can_be_deleted),
+        TEST(test_a_restart_is_not_scheduled_for_the_past),
+        TEST(test_conditions_are_looked_at_when_the_time_has_come),
+        TEST(test_a_restart_meanwhile_was_the_scheduled_one),
+        TEST(test_a_time_that_was_slept_through_is_not_made_up_for),
         TEST(test_only_a_replica_is_rebuilt),
         TEST(test_what_is_under_way_is_cancelled_only_by_force),
         TEST(test_a_start_that_does_not_end_is_cancelled_by_force),

@@ -222,6 +222,13 @@ static void some_status(struct ha_status *status)
     status->role = (enum ha_member_role)below(HA_ROLE_WITNESS + 1);
     status->pending_restart = some_bool();
     status->leaving = some_bool();
+    status->restart = (struct ha_restart){
+        .at_wall_ms = some_u64(),
+        .pending_only = some_bool(),
+        .below_version = some_u32(),
+        .timeout_ms = some_u64(),
+    };
+    some_text(status->restart.role, sizeof status->restart.role);
     status->failed_epoch = some_u64();
     some_text(status->why_failed, sizeof status->why_failed);
     some_text(status->pending_restart_reason, sizeof status->pending_restart_reason);
@@ -254,7 +261,7 @@ static void some_message(struct ha_message *message)
  */
 #define COMMAND_PADDING 32
 #define CLUSTER_PADDING 1074
-#define MESSAGE_PADDING 113
+#define MESSAGE_PADDING 116
 
 static size_t count_lost(const void *in, const void *out, size_t size)
 {
@@ -361,6 +368,7 @@ static void test_every_field_of_a_message_travels(void **state)
     END_TEXT(in.status.pending_restart_reason);
     END_TEXT(in.status.tags);
     END_TEXT(in.status.version);
+    END_TEXT(in.status.restart.role);
     END_TEXT(in.refusal.text);
     size = ha_message_encode(&in, bytes, sizeof bytes);
     assert_true(size > 0);
