@@ -91,7 +91,6 @@ static void finish_clone(struct local *local)
 
     local->following = false;
     local->cut = true;
-    local->role = PGPARAMS_ROLE_REPLICA;
     job = local_conf_job(local, after_finish, &err);
     job->work = work_finish;
     job->settings.keep_signal = false;

@@ -211,8 +211,36 @@ void local_conninfo(
 
 /* --- Files. --- */
 
+static bool is_primary(const struct pg_facts *facts)
+{
+    return facts->writable_start || (facts->sql_ok && !facts->in_recovery);
+}
+
+enum pgparams_role local_role(const struct local *local)
+{
+    switch (local->busy ? local->action.kind : PG_ACTION_NONE) {
+    case PG_ACTION_INITDB:
+    case PG_ACTION_START_PRIMARY:
+    case PG_ACTION_PROMOTE:
+        return PGPARAMS_ROLE_PRIMARY;
+    case PG_ACTION_START_STANDBY:
+    case PG_ACTION_FOLLOW:
+    case PG_ACTION_REWIND:
+    case PG_ACTION_CLONE:
+        return PGPARAMS_ROLE_REPLICA;
+    case PG_ACTION_NONE:
+    case PG_ACTION_CUT:
+    case PG_ACTION_STOP:
+    case PG_ACTION_RELOAD:
+    case PG_ACTION_BOOTSTRAP_SQL:
+        return is_primary(&local->facts) ? PGPARAMS_ROLE_PRIMARY : PGPARAMS_ROLE_REPLICA;
+    }
+    UNREACHABLE();
+}
+
 void local_conf_params(struct local *local, struct pgparams *pgparams)
 {
+    const enum pgparams_role role = local_role(local);
     struct problems *problems = calloc(1, sizeof *problems);
     const struct controldata *control = &local->control;
     struct pgparams_input input = {
@@ -220,11 +248,11 @@ void local_conf_params(struct local *local, struct pgparams *pgparams)
         .dynamic_parameters = local->dynamic_parameters,
         .standby_cluster = &local->dynamic.standby_cluster,
         .scope = local->conf->scope,
-        .role = local->role,
+        .role = role,
         .server_major = local->data_version < OLDEST_MAJOR ? OLDEST_MAJOR : local->data_version,
         .is_known = check_is_known,
         .owner = local,
-        .starts_as_standby = local->role != PGPARAMS_ROLE_PRIMARY && local->control_known,
+        .starts_as_standby = role != PGPARAMS_ROLE_PRIMARY && local->control_known,
     };
 
     ASSERT(problems != NULL);

@@ -41,7 +41,6 @@ static void write_follow_files(struct local *local, struct job *done)
     }
     local->following = true;
     local->cut = false;
-    local->role = PGPARAMS_ROLE_REPLICA;
     job = local_conf_job(local, after_follow_files, &err);
     step_files(local, job, &err);
 }

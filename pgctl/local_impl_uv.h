@@ -146,8 +146,7 @@ struct local {
     struct conf_dynamic dynamic;
     const struct node *dynamic_parameters;
     struct files files; /* Set once: a change of these paths needs a restart. */
-    bool warn; /* Say what is wrong with the parameters, once for each change of settings. */
-    enum pgparams_role role;
+    bool warn;      /* Say what is wrong with the parameters, once for each change of settings. */
     bool following; /* `upstream` goes into the files. */
     bool hurry;     /* About to be promoted: nothing may hold up replay. */
     struct pg_upstream upstream;
@@ -159,7 +158,6 @@ struct local {
     /* Guard. */
     struct guard_client guard;
     bool guard_open;
-    bool guard_spawned;
     bool adopt_tried; /* Looked for a server that the guard did not start. */
     bool find_running;
     uint32_t adopt_request; /* Until it is answered a status without a server tells nothing. */
@@ -230,7 +228,6 @@ struct local {
     struct pg_record record; /* As it will be when all jobs are done; facts have what is synced. */
     uint32_t record_jobs;    /* How many of them are about it. */
     struct pg_record old_record; /* Before a rewind or clone. */
-    bool role_pending;           /* Files for the new role are not written yet. */
 
     /* The checkpoint after a promotion. */
     struct sql *checkpoint; /* NULL: none runs. */
@@ -317,6 +314,12 @@ void step_cancel(struct local *local);
 
 /* Settings were changed: reads them anew. The old effective ones stay if they are unusable. */
 MUST_CHECK enum status local_conf_refresh(struct local *local, struct err *err);
+
+/*
+ * What the action at hand makes of the server; beside those that make something of it, what the
+ * server is, also one that was found running.
+ */
+enum pgparams_role local_role(const struct local *local);
 
 /*
  * A job that writes all files for the role and upstream as they are now. If they are too large

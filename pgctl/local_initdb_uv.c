@@ -70,7 +70,6 @@ static void finish_initdb(struct local *local, struct job *done)
         return;
     }
     local->data_version = done->look.version;
-    local->role = PGPARAMS_ROLE_PRIMARY;
     local->following = false;
     job = local_conf_job(local, after_finish, &err);
     job->work = work_finish;

@@ -316,7 +316,6 @@ void action_promote(struct local *local)
         return;
     }
     local->following = false;
-    local->role = PGPARAMS_ROLE_PRIMARY;
     local->last_replayed = 0;
     if (!local->facts.in_recovery) {
         /* The primary of the epoch before, granted again; or one found running at a take-over. */

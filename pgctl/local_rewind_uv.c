@@ -214,7 +214,6 @@ static void prepare(struct local *local)
 
     local->following = false;
     local->cut = true;
-    local->role = PGPARAMS_ROLE_REPLICA;
     local->old_record = local->record;
     job = local_conf_job(local, after_prepare, &err);
     job->work = work_prepare;

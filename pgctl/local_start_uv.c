@@ -193,7 +193,6 @@ static void write_files(struct local *local)
     }
     local->following = false;
     local->cut = true;
-    local->role = is_writable_start(local) ? PGPARAMS_ROLE_PRIMARY : PGPARAMS_ROLE_REPLICA;
     job = local_conf_job(local, ask_guard, &err);
     job->settings.keep_signal = false;
     job->settings.standby = !is_writable_start(local);
@@ -243,7 +242,6 @@ static void on_armed(struct local *local, const struct guard_refused *refused)
             refused->text);
         return;
     }
-    local->role = PGPARAMS_ROLE_PRIMARY;
     action_write_marker(local);
 }
 

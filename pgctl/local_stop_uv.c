@@ -122,7 +122,7 @@ static bool is_overdue(const struct local *local)
     const int64_t limit_ms = local->dynamic.primary_stop_timeout_ms;
     const bool has_begun = is_shut_down(local) || local->stop.state == CONTROL_STATE_SHUTTING_DOWN;
 
-    return limit_ms > 0 && local->role == PGPARAMS_ROLE_PRIMARY && !has_begun &&
+    return limit_ms > 0 && local_role(local) == PGPARAMS_ROLE_PRIMARY && !has_begun &&
            time_since(clock_boot_ms(), local->stop.began_ms) >= (uint64_t)limit_ms;
 }
 

@@ -246,6 +246,8 @@ static void write_settings(const struct node_under_test *node, const char *path,
         "  authentication:\n"
         "    superuser: {username: postgres, password: secret}\n"
         "    replication: {username: repl, password: secret}\n"
+        "  parameters_primary: {test.role: primary}\n"
+        "  parameters_replica: {test.role: replica}\n"
         "  parameters: {unix_socket_directories: '', max_wal_size: 128MB}\n",
         node->name, node->dir, node->dir, (unsigned)node->port, (unsigned)node->port, node->data,
         refuses ? "'false'" : "'true'", node->dir);
@@ -425,6 +427,16 @@ static pid_t child(const struct node_under_test *node, const char *kind)
 
     assert_true(pid > 0);
     return pid;
+}
+
+/* The files are for the role that the server has. */
+static void reload_for_role(struct node_under_test *node, const char *role)
+{
+    char line[64];
+
+    do_simple(node, PG_ACTION_RELOAD, 0);
+    (void)snprintf(line, sizeof line, "test.role = '%s'", role);
+    assert_true(file_has(node, "postgresql.conf", line));
 }
 
 /* --- The story. --- */
@@ -772,6 +784,7 @@ static void test_pre_promote_can_refuse(void **state)
     promote_in_vain();
     assert_int_equal(b->facts.guard_epoch, 0);
     assert_sql(b, "SELECT pg_is_in_recovery()", "t");
+    reload_for_role(b, "replica");
 }
 
 static void test_promotion_makes_a_new_timeline_and_the_marker(void **state)
@@ -783,6 +796,7 @@ static void test_promotion_makes_a_new_timeline_and_the_marker(void **state)
     assert_int_equal(b->facts.guard_epoch, 2);
     assert_int_equal(b->facts.record.marker_epoch, 2);
     assert_false(b->facts.in_recovery);
+    WAIT_FOR(b, shows(b, "test.role", "primary"));
     sql(b, "INSERT INTO t VALUES (2)", NULL, 0);
 }
 
@@ -857,6 +871,13 @@ static void test_a_new_daemon_finds_the_server_as_it_was(void **state)
     WAIT_FOR(b, b->facts.record.marker_epoch == 2);
 }
 
+static void test_a_new_daemon_keeps_the_settings_of_the_servers_role(void **state)
+{
+    (void)state;
+    reload_for_role(b, "primary");
+    WAIT_FOR(b, shows(b, "test.role", "primary"));
+}
+
 static void test_a_new_daemon_leaves_the_stream_alone(void **state)
 {
     const pid_t receiver = child(a, "walreceiver");
@@ -867,6 +888,7 @@ static void test_a_new_daemon_leaves_the_stream_alone(void **state)
     WAIT_FOR(
         a, a->has_facts && a->facts.sql_ok && text_equal(a->facts.receiver_state, "streaming"));
     do_towards(a, PG_ACTION_FOLLOW, b);
+    reload_for_role(a, "replica");
     sql(a, "CHECKPOINT", NULL, 0);
     assert_int_equal(child(a, "walreceiver"), receiver);
 }
@@ -1040,6 +1062,7 @@ static void test_a_server_that_ran_before_is_taken_over(void **state)
     open_node(a);
     WAIT_FOR(a, a->has_facts && a->facts.run == PG_RUN_UP && a->facts.sql_ok);
     assert_true(a->facts.in_recovery);
+    reload_for_role(a, "replica");
     do_towards(a, PG_ACTION_FOLLOW, b);
     WAIT_FOR(a, text_equal(a->facts.receiver_state, "streaming"));
     do_stop(a, PG_STOP_FAST);
@@ -1067,6 +1090,7 @@ static void test_a_primary_that_ran_before_is_taken_over_without_a_restart(void 
     open_node(b);
     WAIT_FOR(b, b->has_facts && b->facts.run == PG_RUN_UP && b->facts.sql_ok);
     assert_false(b->facts.writable);
+    reload_for_role(b, "primary");
     do_simple(b, PG_ACTION_START_PRIMARY, 9);
     assert_true(b->facts.writable);
     assert_int_equal(b->facts.guard_epoch, 9);
@@ -1182,6 +1206,9 @@ static void test_a_fast_stop_that_does_not_begin_becomes_an_immediate_one(void *
 
     (void)state;
     do_simple(b, PG_ACTION_START_PRIMARY, 13);
+    close_node(b); /* By a daemon that has only found it, too. */
+    open_node(b);
+    WAIT_FOR(b, b->has_facts && b->facts.run == PG_RUN_UP && b->facts.sql_ok);
     local_configure(b->local, "{\"primary_stop_timeout\": 1}");
     sql(b, "INSERT INTO t VALUES (1)", NULL, 0);
     lsn = sql_lsn(b, "SELECT pg_current_wal_flush_lsn()");
@@ -1290,6 +1317,7 @@ int main(void)
         cmocka_unit_test(test_a_clean_stop_reports_the_end_of_wal),
         cmocka_unit_test(test_a_rewound_primary_follows_the_new_one),
         cmocka_unit_test(test_a_new_daemon_finds_the_server_as_it_was),
+        cmocka_unit_test(test_a_new_daemon_keeps_the_settings_of_the_servers_role),
         cmocka_unit_test(test_a_new_daemon_leaves_the_stream_alone),
         cmocka_unit_test(test_a_clean_stop_is_received_to_its_last_byte),
         cmocka_unit_test(test_an_old_primary_that_stopped_in_time_needs_no_rewind),
