@@ -352,6 +352,13 @@ bool ha_is_voter(const struct ha *ha, uint64_t node)
     return false;
 }
 
+bool ha_is_witness(const struct ha *ha, uint64_t node)
+{
+    const struct cluster_member *member = cluster_find(&ha->cluster, node);
+
+    return member != NULL && member->witness;
+}
+
 /* The step. */
 
 static void receive(struct ha *ha, const struct ha_message *message)

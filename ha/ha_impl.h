@@ -191,6 +191,8 @@ const struct ha_status *ha_known_status(const struct ha *ha, uint64_t node);
 /* The most that the node said to have written in this epoch, or since; 0: it was not heard. */
 uint64_t ha_told_lsn(const struct ha *ha, uint64_t node, uint64_t epoch);
 bool ha_is_voter(const struct ha *ha, uint64_t node);
+/* As decided. Who is not known yet is taken for one that runs PostgreSQL. */
+bool ha_is_witness(const struct ha *ha, uint64_t node);
 bool ha_is_moving(const struct ha *ha);
 /* How long a grantee may take to become writable. */
 uint64_t ha_time_to_prepare(const struct ha *ha);

@@ -285,7 +285,7 @@ static void add_candidate(const struct ha *ha, struct choose_input *input, uint6
     const struct ha_status *status = ha_fresh_status(ha, node);
     struct choose_candidate *candidate;
 
-    if (status == NULL || status->member.witness) {
+    if (status == NULL || status->member.witness || ha_is_witness(ha, node)) {
         return;
     }
     candidate = &input->candidates[input->count++];
@@ -510,30 +510,39 @@ static void describe_choice(const struct ha *ha, char *reason, size_t size, uint
     text_add(&text, ha->cluster.revoke_reason);
 }
 
-/*
- * With failsafe_mode a lease runs on without a majority while every member that runs PostgreSQL
- * answers. It has ended when one of them has pledged as well, and its wait is over; for the
- * primary, which waits for nobody, that is when its server is gone.
- */
-static bool failsafe_is_over(const struct ha *ha)
+static bool has_lost_its_store(const struct ha *ha, uint64_t member)
 {
-    for (uint32_t i = 0; i < ha->raft.member_count; i++) {
-        const uint64_t node = ha->raft.members[i].id;
-        const struct ha_status *status = ha_fresh_status(ha, node);
-
-        if (status != NULL && !status->member.witness && status->log_epoch >= ha->cluster.epoch &&
-            status->wait_left_ms == 0 &&
-            (node != ha->cluster.last.node || status->run == PG_RUN_STOPPED)) {
+    for (uint32_t i = 0; i < ha->raft.stranger_count; i++) {
+        if (ha->raft.strangers[i].id == member && ha->raft.strangers[i].empty) {
             return true;
         }
     }
     return false;
 }
 
-/* The membership may be changed then, for no lease runs; see may_change_members(). */
+/*
+ * With failsafe_mode a lease runs on without a majority while every member that runs PostgreSQL
+ * answers; and whether the mode is on for its holder, which may be cut off, is not known here. When
+ * one of them has pledged, or has lost its store, only rounds that are under way extend it.
+ */
+static bool failsafe_ends(const struct ha *ha)
+{
+    for (uint32_t i = 0; i < ha->raft.member_count; i++) {
+        const uint64_t node = ha->raft.members[i].id;
+        const struct ha_status *status = ha_fresh_status(ha, node);
+        const bool has_pledged = status != NULL && status->log_epoch >= ha->cluster.epoch;
+
+        if (!ha_is_witness(ha, node) && (has_pledged || has_lost_its_store(ha, node))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The membership may be changed when the last lease has run out; see may_change_members(). */
 static void nobody_can(struct ha *ha, bool fenced)
 {
-    if (ha->nobody_ms == 0 && (fenced || !ha->dynamic.failsafe_mode || failsafe_is_over(ha))) {
+    if (ha->nobody_ms == 0 && (fenced || failsafe_ends(ha))) {
         ha->nobody_ms = ha->now_ms;
     }
 }

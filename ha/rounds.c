@@ -99,16 +99,9 @@ void rounds_receive(struct ha *ha, const struct ha_message *message)
     }
 }
 
-static bool runs_postgres(const struct ha *ha, uint64_t node)
-{
-    const struct cluster_member *member = cluster_find(&ha->cluster, node);
-
-    return member == NULL || !member->witness; /* Unknown: rather count it. */
-}
-
 static void add_failsafe(const struct ha *ha, struct lease_members *members, uint64_t node)
 {
-    if (runs_postgres(ha, node)) {
+    if (!ha_is_witness(ha, node)) {
         ASSERT(members->failsafe_count < 2 * CLUSTER_MEMBERS_MAX);
         members->failsafe[members->failsafe_count++] = node;
     }

@@ -12,7 +12,6 @@
 #define TRANSFER_EVERY_MS   2000
 #define TRANSFER_LEAVING_MS 300
 #define MEMBERSHIP_EVERY_MS 300
-#define NOBODY_PATIENCE_MS  500 /* More than the rest of the waits. */
 #define REQUEST_PATIENCE_MS 15000
 
 static bool same_member(const struct cluster_member *a, const struct cluster_member *b)
@@ -35,6 +34,24 @@ static bool name_is_taken(const struct ha *ha, uint64_t node, const char *name)
     return false;
 }
 
+/*
+ * Rule 15: the membership is changed only by a leader that is itself the serving primary. Or by
+ * one that has nobody to grant: a majority has pledged and its waits are over, and what a failsafe
+ * quorum still answered has run out, so that no lease runs or can begin before its next entry.
+ * Without that, a node that lost its Raft store and has the only good data could never come back;
+ * and before the first epoch, when there never was a lease, the node of a primary that is to be
+ * taken over could not come after the others.
+ */
+static bool may_change_members(const struct ha *ha)
+{
+    const bool nobody_serves =
+        cluster_grantee(&ha->cluster) == 0 && ha->nobody_ms != 0 &&
+        time_since(ha->now_ms, ha->nobody_ms) >= time_lengthen(cluster_ttl_max(&ha->cluster));
+
+    return nobody_serves || (ha_is_mine(ha) && ha->cluster.phase == CLUSTER_SERVING &&
+                             lease_holder_runs(&ha->holder, ha->now_ms));
+}
+
 static void keep_members(struct ha *ha)
 {
     for (uint32_t i = 0; i < ha->raft.member_count; i++) {
@@ -43,6 +60,10 @@ static void keep_members(struct ha *ha)
         const struct cluster_member *known = cluster_find(&ha->cluster, node);
 
         if (status == NULL || (known != NULL && same_member(known, &status->member))) {
+            continue;
+        }
+        /* Who runs PostgreSQL is part of the membership: a failsafe quorum needs them all. */
+        if (known != NULL && known->witness != status->member.witness && !may_change_members(ha)) {
             continue;
         }
         if (name_is_taken(ha, node, status->member.name)) {
@@ -85,22 +106,6 @@ static void forget_members(struct ha *ha)
             return;
         }
     }
-}
-
-/*
- * Rule 15: the membership is changed only by a leader that is itself the serving primary. Or by
- * one that has nobody to grant: a majority has pledged and its waits are over, so that no lease
- * runs or can begin before its next entry. Without that, a node that lost its Raft store and has
- * the only good data could never come back; and before the first epoch, when there never was a
- * lease, the node of a primary that is to be taken over could not come after the others.
- */
-static bool may_change_members(const struct ha *ha)
-{
-    const bool nobody_serves = cluster_grantee(&ha->cluster) == 0 && ha->nobody_ms != 0 &&
-                               time_since(ha->now_ms, ha->nobody_ms) >= NOBODY_PATIENCE_MS;
-
-    return nobody_serves || (ha_is_mine(ha) && ha->cluster.phase == CLUSTER_SERVING &&
-                             lease_holder_runs(&ha->holder, ha->now_ms));
 }
 
 /*

@@ -353,6 +353,10 @@ static struct ha_raft raft_of(const struct lab *lab, uint64_t node)
     for (uint32_t i = 0; i < lab->node_count; i++) {
         raft.members[i] = (struct ha_raft_member){.id = i + 1, .voter = true, .caught_up = true};
         raft.decided_ids[i] = i + 1;
+        if (lab->nodes[i].lost_its_store) {
+            raft.strangers[raft.stranger_count++] =
+                (struct ha_stranger){.id = i + 1, .empty = true};
+        }
     }
     return raft;
 }

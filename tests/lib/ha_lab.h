@@ -61,6 +61,7 @@ struct lab_node {
     uint32_t applied_count;
     bool applies_slowly; /* ... and applies one of in each step. */
     bool gets_no_log;    /* Messages come, entries do not. */
+    bool lost_its_store; /* It is heard as a stranger. */
     uint32_t reply_count;
     struct ha_reply replies[LAB_REPLIES_MAX];
     bool left;

@@ -1171,27 +1171,80 @@ static bool lasts_alone(uint32_t decided_count)
     return ha_lease_runs(primary->ha, lab->now_ms + 2 * TTL_MS);
 }
 
-/* Two witnesses do not hear the primary, and nobody else could be granted. */
-static uint64_t witnesses_give_up_at(bool failsafe_mode)
+static void make_witness(uint64_t id)
 {
-    lab = lab_new(3);
-    lab->dynamic.failsafe_mode = failsafe_mode;
-    settle();
+    lab_power_off(lab, id);
+    lab_node(lab, id)->settings.witness = true;
+    lab_power_on(lab, id);
+    lab_run(lab, TTL_MS);
+}
+
+static uint32_t membership_changes(void)
+{
+    return lab_node(lab, lab->leader)->noted[HA_NOTE_MEMBER_CHANGE];
+}
+
+/* Two witnesses do not hear the primary; nobody else could be granted. */
+static void lose_only_primary(void)
+{
+    running(3);
     assert_int_equal(lab_primary(lab), 1);
-    lab_node(lab, 2)->ha->settings.witness = true;
-    lab_node(lab, 3)->ha->settings.witness = true;
-    lab_run(lab, 2 * LAB_STEP_MS);
+    make_witness(2);
+    make_witness(3);
     lab_power_off(lab, 1);
     lab_run(lab, 5 * TTL_MS);
     assert_int_equal(lab_cluster(lab)->phase, CLUSTER_REVOKED);
-    return lab_node(lab, lab->leader)->ha->nobody_ms;
+    assert_int_equal(membership_changes(), 0);
 }
 
+/* With failsafe_mode it may need no other's answer, and the mode may be on for it alone. */
 static void test_the_membership_stays_while_a_failsafe_lease_may_run(void **state)
 {
     (void)state;
-    assert_true(witnesses_give_up_at(false) != 0);
-    assert_true(witnesses_give_up_at(true) == 0);
+    lose_only_primary();
+    lab_node(lab, 3)->lost_its_store = true;
+    lab_run(lab, 5 * TTL_MS);
+    assert_int_equal(membership_changes(), 0);
+    lab_node(lab, 1)->lost_its_store = true;
+    lab_run(lab, TTL_MS);
+    assert_int_equal(membership_changes(), 0); /* Its server may run that long. */
+    lab_run(lab, TTL_MS / 2);
+    assert_true(membership_changes() > 0);
+}
+
+static void test_a_failsafe_lease_ends_when_one_that_runs_postgresql_has_pledged(void **state)
+{
+    (void)state;
+    running(3);
+    assert_int_equal(lab_primary(lab), 1);
+    make_witness(2);
+    lab_node(lab, 3)->settings.nofailover = true;
+    lab_node(lab, 2)->lost_its_store = true;
+    lab_daemon_dies(lab, 3);
+    lab_daemon_starts(lab, 3);
+    lab_run(lab, TTL_MS);
+    lab_power_off(lab, 1);
+    lab_run(lab, 6 * TTL_MS);
+    assert_int_equal(lab_cluster(lab)->phase, CLUSTER_REVOKED);
+    assert_true(membership_changes() > 0);
+}
+
+/* Its PostgreSQL would be none that the primary's failsafe quorum needs. */
+static void test_a_witness_is_none_any_more_when_the_primary_has_decided_it(void **state)
+{
+    (void)state;
+    lose_only_primary();
+    lab_power_off(lab, 3);
+    lab_node(lab, 3)->settings.witness = false;
+    lab_power_on(lab, 3);
+    lab_run(lab, 5 * TTL_MS);
+    assert_int_equal(lab_cluster(lab)->phase, CLUSTER_REVOKED);
+    assert_true(lab_cluster(lab)->members[2].witness);
+    lab_power_on(lab, 1);
+    lab_until(lab, lab_somebody_serves, 5 * TTL_MS);
+    lab_run(lab, 2 * TTL_MS);
+    assert_int_equal(lab_primary(lab), 1);
+    assert_false(lab_cluster(lab)->members[2].witness);
 }
 
 static bool is_revoked(const struct lab *any)
@@ -1209,10 +1262,7 @@ static void test_a_grantee_takes_no_lease_before_its_own_wait_is_over(void **sta
     settle();
     assert_int_equal(lab_primary(lab), 1);
     for (uint64_t witness = 2; witness <= 4; witness++) {
-        lab_power_off(lab, witness);
-        lab_node(lab, witness)->settings.witness = true;
-        lab_power_on(lab, witness);
-        lab_run(lab, TTL_MS);
+        make_witness(witness);
     }
     assert_int_equal(lab_primary(lab), 1);
     lab_node(lab, 1)->parted = 1u << 2 | 1u << 3 | 1u << 4;
@@ -1288,6 +1338,8 @@ int main(void)
         TEST(test_a_grant_outlives_the_wait_of_a_voter_that_restarts),
         TEST(test_a_grantee_that_does_not_know_that_it_served_does_not_start_again),
         TEST(test_the_membership_stays_while_a_failsafe_lease_may_run),
+        TEST(test_a_failsafe_lease_ends_when_one_that_runs_postgresql_has_pledged),
+        TEST(test_a_witness_is_none_any_more_when_the_primary_has_decided_it),
         TEST(test_a_grantee_takes_no_lease_before_its_own_wait_is_over),
         TEST(test_a_failsafe_quorum_needs_who_is_not_removed_yet),
         TEST(test_a_grantee_whose_promotion_hangs_gives_up_in_time),
