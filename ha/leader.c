@@ -240,7 +240,6 @@ static void begin(struct ha *ha)
         /* Most often it answers in a moment. */
         if (time_since(ha->now_ms, ha->bootstrap_ms) >= BOOTSTRAP_WAIT_MS) {
             say_no_grant(ha, reason);
-            ha->nobody_ms = ha->nobody_ms == 0 ? ha->now_ms : ha->nobody_ms;
         }
     } else if (writable != 0) {
         revoke(ha, "first epoch: taking over a running primary");

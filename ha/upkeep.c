@@ -38,18 +38,19 @@ static bool name_is_taken(const struct ha *ha, uint64_t node, const char *name)
  * Rule 15: the membership is changed only by a leader that is itself the serving primary. Or by
  * one that has nobody to grant: a majority has pledged and its waits are over, and what a failsafe
  * quorum still answered has run out, so that no lease runs or can begin before its next entry.
- * Without that, a node that lost its Raft store and has the only good data could never come back;
- * and before the first epoch, when there never was a lease, the node of a primary that is to be
- * taken over could not come after the others.
+ * Without that, a node that lost its Raft store and has the only good data could never come back.
+ * Before the first epoch there never was a lease; and the only node that runs PostgreSQL, or the
+ * one of a primary that is to be taken over, may come after the others.
  */
 static bool may_change_members(const struct ha *ha)
 {
     const bool nobody_serves =
-        cluster_grantee(&ha->cluster) == 0 && ha->nobody_ms != 0 &&
+        ha->cluster.phase == CLUSTER_REVOKED && ha->nobody_ms != 0 &&
         time_since(ha->now_ms, ha->nobody_ms) >= time_lengthen(cluster_ttl_max(&ha->cluster));
 
-    return nobody_serves || (ha_is_mine(ha) && ha->cluster.phase == CLUSTER_SERVING &&
-                             lease_holder_runs(&ha->holder, ha->now_ms));
+    return ha->cluster.phase == CLUSTER_NONE || nobody_serves ||
+           (ha_is_mine(ha) && ha->cluster.phase == CLUSTER_SERVING &&
+            lease_holder_runs(&ha->holder, ha->now_ms));
 }
 
 static void keep_members(struct ha *ha)
