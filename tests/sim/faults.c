@@ -18,6 +18,7 @@ const char *fault_name(enum sim_fault fault)
         [SIM_FAULT_ISOLATE] = "isolate",
         [SIM_FAULT_ONE_WAY] = "one way",
         [SIM_FAULT_SPLIT] = "split",
+        [SIM_FAULT_NO_WITNESS] = "no witness",
         [SIM_FAULT_FLAP] = "flap",
         [SIM_FAULT_STORM] = "storm",
         [SIM_FAULT_STALL] = "stall",
@@ -124,6 +125,18 @@ static void split(struct world *world)
             if ((sides >> i & 1) != (sides >> j & 1)) {
                 net_block(world, i, j, span_us);
             }
+        }
+    }
+}
+
+static void part_from_witnesses(struct world *world, const struct sim_node *node)
+{
+    const uint64_t span_us = span(world);
+
+    for (uint32_t i = 0; i < world->node_count; i++) {
+        if (i != node->number && world->nodes[i].witness) {
+            net_block(world, i, node->number, span_us);
+            net_block(world, node->number, i, span_us);
         }
     }
 }
@@ -509,6 +522,9 @@ static void inject(struct world *world, enum sim_fault fault)
         return;
     case SIM_FAULT_SPLIT:
         split(world);
+        return;
+    case SIM_FAULT_NO_WITNESS:
+        part_from_witnesses(world, node);
         return;
     case SIM_FAULT_FLAP:
         begin_flap(world);

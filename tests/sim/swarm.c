@@ -23,7 +23,10 @@ static void draw_nodes(struct swarm *swarm, struct prng *prng)
     if (swarm->node_count > 2 && prng_chance(prng, 30)) {
         swarm->witness_mask = 1U << prng_between(prng, 0, swarm->node_count - 1);
     }
-    if (swarm->node_count > 3 && prng_chance(prng, 30)) {
+    if (swarm->node_count > 2 && prng_chance(prng, 30)) {
+        swarm->witness_mask |= 1U << prng_between(prng, 0, swarm->node_count - 1);
+    }
+    if (swarm->node_count > 4 && prng_chance(prng, 50)) {
         swarm->witness_mask |= 1U << prng_between(prng, 0, swarm->node_count - 1);
     }
     if (prng_chance(prng, 30)) {

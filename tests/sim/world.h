@@ -39,6 +39,7 @@ enum sim_fault {
     SIM_FAULT_ISOLATE,
     SIM_FAULT_ONE_WAY,
     SIM_FAULT_SPLIT,
+    SIM_FAULT_NO_WITNESS, /* Between it and one node: what failsafe_mode is for. */
     SIM_FAULT_FLAP,
     SIM_FAULT_STORM, /* Loss and delay for a while. */
     SIM_FAULT_STALL, /* What is sent one way arrives much later, all at once. */
