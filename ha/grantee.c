@@ -11,6 +11,9 @@
 /* A disk that stands still for some seconds is no reason to give the baton away. */
 #define HANG_LEAST_MS 10000
 
+/* Sent in a moment, whatever maximum_lag_on_failover says: nothing is lost by a planned stop. */
+#define CATCH_UP_BYTES (16U << 20)
+
 /* How far its WAL goes is known when all of it is replayed. */
 static bool replays_still(const struct pg_facts *facts)
 {
@@ -149,13 +152,23 @@ static void stop_planned(struct ha *ha, const char *why)
         why);
 }
 
+/* Not from far behind: all clients would wait until it has the rest, or for nothing. */
+static bool is_near(const struct ha *ha, uint64_t lsn)
+{
+    const uint64_t own_lsn = ha->facts.position.lsn;
+
+    return own_lsn <= lsn || own_lsn - lsn <= CATCH_UP_BYTES ||
+           own_lsn - lsn <= ha->dynamic.maximum_lag_bytes;
+}
+
 static bool may_take_over(const struct ha *ha, uint64_t node, bool asked_for)
 {
     const struct ha_status *status = ha_fresh_status(ha, node);
 
     return status != NULL && node != ha->self && status->run == PG_RUN_UP && status->in_recovery &&
            status->streaming && (asked_for || !status->nofailover) && !status->watchdog_failed &&
-           !status->leaving && status->marker_epoch == ha->facts.record.marker_epoch;
+           !status->leaving && status->marker_epoch == ha->facts.record.marker_epoch &&
+           is_near(ha, status->position.lsn);
 }
 
 static bool has_successor(const struct ha *ha, uint64_t wanted)

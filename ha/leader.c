@@ -68,14 +68,28 @@ static bool runs_postgres(const struct ha *ha, uint64_t node)
     return status != NULL && !status->member.witness;
 }
 
-/* The node that somebody asked for; 0: none, or its hour has not come, or another change of
- * primary was meant. */
+/* The grantee has stopped because it was asked to, and waits for who follows. */
+static bool has_stopped_as_planned(const struct ha *ha)
+{
+    const struct ha_status *grantee = ha_known_status(ha, ha->cluster.last.node);
+
+    return grantee != NULL && grantee->stopped.epoch == ha->cluster.epoch &&
+           grantee->stopped.planned;
+}
+
+/*
+ * The node that somebody asked for; 0: none, or its hour has not come, or another change of
+ * primary was meant. A switchover is asked for because nothing is lost by it. That holds only for a
+ * primary that stops for it: where it dies instead, who lacks much must not win by having been
+ * named. A failover is the operator's word.
+ */
 static uint64_t requested(const struct ha *ha)
 {
     const struct cluster_request *request = &ha->cluster.request;
 
     if (request->kind == CLUSTER_REQUEST_NONE || request->scheduled_wall_ms > ha->wall_ms ||
-        (request->from != 0 && request->from != ha->cluster.last.node)) {
+        (request->from != 0 && request->from != ha->cluster.last.node) ||
+        (request->kind == CLUSTER_REQUEST_SWITCHOVER && !has_stopped_as_planned(ha))) {
         return 0;
     }
     return request->to;

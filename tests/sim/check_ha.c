@@ -180,7 +180,8 @@ void check_grant_proposed(struct sim_node *node, const struct command *command)
                          ? node->reported_lsn[old->number]
                          : 0,
         .maximum_lag_bytes = node->dynamic.maximum_lag_bytes,
-        .requested = cluster->request.to == command->node,
+        .requested = cluster->request.kind == CLUSTER_REQUEST_FAILOVER &&
+                     cluster->request.to == command->node,
     };
     epoch->proposal_count = epoch->proposal_count > 4 ? 4 : epoch->proposal_count;
 }

@@ -814,6 +814,58 @@ static void test_a_request_that_nobody_can_carry_out_is_answered(void **state)
     assert_int_equal(lab_cluster(lab)->request.kind, CLUSTER_REQUEST_NONE);
 }
 
+static void test_a_switchover_waits_for_a_candidate_that_lags_too_much(void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 3)->pg.stalled = true;
+    lab->write_bytes = 20000;
+    lab_run(lab, 11000); /* More than may be sent meanwhile. */
+    lab_switchover(lab, 1, 1, 3, 7);
+    lab_run(lab, 5000);
+    assert_int_equal(lab_primary(lab), 1);
+    assert_int_equal(lab_count(lab, COMMAND_HANDOVER), 0);
+    lab_node(lab, 3)->pg.stalled = false;
+    lab_until(lab, another_serves, 1000);
+    assert_int_equal(lab_primary(lab), 3);
+    lab_until(lab, lab_all_is_well, 3000);
+    assert_reply(1, 7, 200);
+}
+
+/* Only who stops for it loses nothing by it. */
+static void test_a_switchover_that_has_not_begun_is_no_reason_to_lose_more(void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 3)->pg.upstream = 0;
+    lab_run(lab, 11000);
+    lab_switchover(lab, 2, 1, 3, 7);
+    lab_run(lab, 1000);
+    lab_power_off(lab, 1);
+    lab_until(lab, another_serves, 3 * TTL_MS);
+    assert_int_equal(lab_primary(lab), 2);
+    lab_run(lab, 1000);
+    assert_reply(2, 7, 200);
+    assert_string_equal(lab_reply(lab, 2, 7)->text, "Switched over to \"n2\" instead of \"n3\"");
+}
+
+static void test_a_failover_to_a_node_that_was_named_is_made_whatever_it_lacks(void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 3)->pg.upstream = 0;
+    lab_run(lab, 11000);
+    lab_power_off(lab, 1);
+    lab_ask(
+        lab, 3,
+        &(struct command){
+            .kind = COMMAND_REQUEST_SET,
+            .request = {.kind = CLUSTER_REQUEST_FAILOVER, .id = 7, .to = 3},
+    });
+    lab_until(lab, another_serves, 3 * TTL_MS);
+    assert_int_equal(lab_primary(lab), 3);
+}
+
 static void test_a_switchover_planned_for_later_decides_nothing_now(void **state)
 {
     (void)state;
@@ -1339,6 +1391,9 @@ int main(void)
         TEST(test_a_switchover_that_is_broken_off_leaves_the_old_primary_under_a_new_epoch),
         TEST(test_a_planned_stop_that_fails_is_made_harder_once),
         TEST(test_a_request_that_nobody_can_carry_out_is_answered),
+        TEST(test_a_switchover_waits_for_a_candidate_that_lags_too_much),
+        TEST(test_a_switchover_that_has_not_begun_is_no_reason_to_lose_more),
+        TEST(test_a_failover_to_a_node_that_was_named_is_made_whatever_it_lacks),
         TEST(test_a_switchover_planned_for_later_decides_nothing_now),
         TEST(test_a_switchover_planned_for_later_begins_at_its_hour),
         TEST(test_a_primary_that_leaves_hands_over),
