@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "tests/lib/test.h"
 
-#define TIMEOUT_MS 5000
+#define TIMEOUT_MS 30000
 
 /* Takes one connection, reads one request, sends `answer`, and hangs up. */
 struct server {
