@@ -181,6 +181,7 @@ static void look_after_restart(struct ha *ha)
     if (facts->start_id != ha->restart_start_id && facts->run == PG_RUN_UP && facts->sql_ok &&
         ha->action.kind == PG_ACTION_NONE) {
         end_restart(ha, 200, "restarted successfully");
+        ha->callback_start_id = facts->start_id; /* Instead of on_stop and on_start. */
         ha->update->callback = PG_CALLBACK_RESTART;
         ha->update->callback_role = ha_role_name(ha->callback_role);
     } else if (

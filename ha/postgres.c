@@ -313,6 +313,18 @@ static void check_system(struct ha *ha)
     }
 }
 
+/*
+ * A server that crashed is started again where it is, and its start is told; but whoever holds an
+ * address must let it go when the grant goes to another node meanwhile.
+ */
+static bool is_stop_to_tell(const struct ha *ha)
+{
+    const bool stays =
+        ha->facts.crashed && (ha_is_mine(ha) || ha->callback_role != HA_ROLE_PRIMARY);
+
+    return ha->facts.run == PG_RUN_STOPPED && ha->callback_start_id != 0 && !stays;
+}
+
 static void tell_callbacks(struct ha *ha)
 {
     const enum ha_member_role role = member_role_now(ha);
@@ -322,6 +334,12 @@ static void tell_callbacks(struct ha *ha)
     const bool undecided = up && !ha->facts.in_recovery && !ha->facts.writable_start;
 
     if (ha->update->callback != PG_CALLBACK_NONE || ha->restart_wanted || undecided) {
+        return;
+    }
+    if (is_stop_to_tell(ha)) {
+        ha->callback_start_id = 0;
+        ha->update->callback = PG_CALLBACK_STOP;
+        ha->update->callback_role = ha_role_name(ha->callback_role);
         return;
     }
     if (up && ha->callback_start_id != ha->facts.start_id) {

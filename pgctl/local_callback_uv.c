@@ -1,6 +1,7 @@
 /*
  * Callbacks of the settings. A new one ends the one that still runs; on_reload has a place of
- * its own. Nobody waits for them, and what they return is nobody's business.
+ * its own. Nobody waits for them, and what they return is nobody's business. But a daemon that
+ * ends lets the last one finish: it may be the one that takes the primary's address away.
  */
 #include <stdlib.h>
 
@@ -8,6 +9,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "pgctl/local_impl_uv.h"
+
+#define LEAVE_MS 5000
 
 static void on_done(void *owner, const struct run_result *result)
 {
@@ -96,9 +99,9 @@ void local_callback(
 void callbacks_close(struct local *local)
 {
     if (local->callback != NULL) {
-        run_kill(local->callback->run);
+        run_limit(local->callback->run, LEAVE_MS);
     }
     if (local->callback_reload != NULL) {
-        run_kill(local->callback_reload->run);
+        run_limit(local->callback_reload->run, LEAVE_MS);
     }
 }

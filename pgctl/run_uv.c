@@ -437,6 +437,13 @@ struct run *run_start(
     return run;
 }
 
+void run_limit(struct run *run, uint64_t limit_ms)
+{
+    if (!run->exited && !run->killed) {
+        start_timer(run, on_limit, limit_ms);
+    }
+}
+
 void run_kill(struct run *run)
 {
     if (run->exited || run->killed) {

@@ -69,6 +69,9 @@ struct run_events {
 struct run *run_start(
     uv_loop_t *loop, const struct run_spec *spec, const struct run_events *events, void *owner);
 
+/* It is killed that much later from now, whatever its limit was. */
+void run_limit(struct run *run, uint64_t limit_ms);
+
 /* SIGTERM to the group, SIGKILL a second later. */
 void run_kill(struct run *run);
 

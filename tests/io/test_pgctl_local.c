@@ -1287,6 +1287,27 @@ static void test_a_callback_is_told_action_role_and_scope(void **state)
     assert_string_equal(text, "on_role_change primary story\n");
 }
 
+static void test_a_callback_that_runs_may_finish_when_the_daemon_ends(void **state)
+{
+    static const char script[] = "#!/bin/sh\ncd $(dirname $0) && touch callback.begun\n"
+                                 "while [ ! -e callback.go ]; do sleep 0.02; done\n"
+                                 "touch callback.finished\n";
+    char path[TEST_PATH_SIZE];
+    struct err err;
+
+    (void)state;
+    test_path(path, a->dir, "callback.sh");
+    test_ok(file_replace(path, script, sizeof script - 1, 0755, &err), &err);
+    local_callback(a->local, PG_CALLBACK_ROLE_CHANGE, "primary", "story");
+    WAIT_FOR(a, has_file(a, "callback.begun"));
+    local_close(a->local);
+    test_path(path, a->dir, "callback.go");
+    test_ok(file_replace(path, "", 0, 0644, &err), &err);
+    WAIT_FOR(a, a->closed);
+    assert_true(has_file(a, "callback.finished"));
+    open_node(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1337,6 +1358,7 @@ int main(void)
         cmocka_unit_test(test_a_fast_stop_that_does_not_begin_becomes_an_immediate_one),
         cmocka_unit_test(test_wal_that_ends_with_its_segment_is_measured),
         cmocka_unit_test(test_a_callback_is_told_action_role_and_scope),
+        cmocka_unit_test(test_a_callback_that_runs_may_finish_when_the_daemon_ends),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -4,6 +4,7 @@
  */
 #include "tests/lib/ha_lab.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -416,6 +417,24 @@ static void propose_all(struct lab *lab, struct lab_node *node)
     }
 }
 
+static void note_callback(struct lab_node *node, const struct ha_update *update)
+{
+    static const char *const names[] = {
+        [PG_CALLBACK_START] = "start",
+        [PG_CALLBACK_STOP] = "stop",
+        [PG_CALLBACK_RESTART] = "restart",
+        [PG_CALLBACK_RELOAD] = "reload",
+        [PG_CALLBACK_ROLE_CHANGE] = "role_change",
+    };
+    const size_t length = strlen(node->callbacks);
+
+    if (update->callback != PG_CALLBACK_NONE && update->callback != PG_CALLBACK_RELOAD) {
+        (void)snprintf(
+            node->callbacks + length, sizeof node->callbacks - length, "%s%s %s",
+            length > 0 ? ", " : "", names[update->callback], update->callback_role);
+    }
+}
+
 static void take_update(struct lab *lab, struct lab_node *node)
 {
     const struct ha_update *update = &node->update;
@@ -437,6 +456,7 @@ static void take_update(struct lab *lab, struct lab_node *node)
         lab->leader = update->transfer_to;
         lab->term++;
     }
+    note_callback(node, update);
     for (uint32_t i = 0; i < update->reply_count; i++) {
         assert_true(node->reply_count < LAB_REPLIES_MAX);
         node->replies[node->reply_count++] = update->replies[i];

@@ -67,6 +67,7 @@ struct lab_node {
     bool left;
     bool fatal;
     uint32_t noted[HA_NOTE_KINDS];
+    char callbacks[256];    /* As its script is told: "start primary, stop primary". */
     uint64_t lease_from_ms; /* Since when it has held a lease without a break; 0: it has none. */
 };
 

@@ -719,6 +719,48 @@ static void test_a_restart_is_a_new_epoch_of_the_same_node(void **state)
     assert_reply(1, 7, 200);
 }
 
+static void test_a_restart_is_told_as_one(void **state)
+{
+    (void)state;
+    running(3);
+    lab_local(lab, 1, HA_LOCAL_RESTART, 7);
+    lab_until(lab, is_handed_over, 1000);
+    lab_until(lab, lab_all_is_well, 2000);
+    lab_run(lab, 1000);
+    assert_string_equal(lab_node(lab, 1)->callbacks, "start primary, restart primary");
+}
+
+static void test_a_crash_that_is_mended_in_place_is_a_start(void **state)
+{
+    (void)state;
+    running(1);
+    lab_postgres_dies(lab, 1);
+    lab_run(lab, 2 * LAB_STEP_MS);
+    lab_until(lab, lab_somebody_serves, 5000);
+    assert_string_equal(lab_node(lab, 1)->callbacks, "start primary, start primary");
+}
+
+static void test_who_loses_its_address_is_told_of_the_stop(void **state)
+{
+    (void)state;
+    running(3);
+    lab_switchover(lab, 2, 1, 3, 7);
+    lab_until(lab, another_serves, 500);
+    lab_until(lab, lab_all_is_well, 3000);
+    assert_string_equal(
+        lab_node(lab, 1)->callbacks, "start primary, stop primary, role_change replica");
+    assert_string_equal(lab_node(lab, 3)->callbacks, "start replica, role_change primary");
+}
+
+static void test_a_fenced_primary_that_stays_down_is_told_of_the_stop(void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 1)->cut = true;
+    lab_until(lab, another_serves, 3 * TTL_MS);
+    assert_string_equal(lab_node(lab, 1)->callbacks, "start primary, stop primary");
+}
+
 static void test_a_daemon_that_restarts_adopts_its_server(void **state)
 {
     uint64_t old_start;
@@ -1385,6 +1427,10 @@ int main(void)
         TEST(test_a_primary_that_does_not_answer_for_too_long_gives_way),
         TEST(test_a_primary_that_answers_again_in_time_stays),
         TEST(test_a_restart_is_a_new_epoch_of_the_same_node),
+        TEST(test_a_restart_is_told_as_one),
+        TEST(test_a_crash_that_is_mended_in_place_is_a_start),
+        TEST(test_who_loses_its_address_is_told_of_the_stop),
+        TEST(test_a_fenced_primary_that_stays_down_is_told_of_the_stop),
         TEST(test_a_daemon_that_restarts_adopts_its_server),
         TEST(test_a_dead_daemon_ends_its_server_by_the_deadline),
         TEST(test_a_switchover_loses_nothing),
