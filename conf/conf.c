@@ -430,9 +430,17 @@ static void fill_in(struct conf *conf, struct problems *problems)
 /* Read, because their users have them, and not carried out by this version: said, not hidden. */
 static void check_support(const struct conf *conf, struct problems *problems)
 {
-    static const char *const tags[] = {
-        "tags.replicatefrom", "tags.nostream",      "tags.clonefrom",
-        "tags.nosync",        "tags.sync_priority",
+    const struct conf_tags *tags = &conf->tags;
+    const struct {
+        const char *key;
+        bool wanted;
+        const char *instead;
+    } ignored[] = {
+        {"tags.replicatefrom", tags->replicatefrom != NULL, "this replica follows the primary"    },
+        {"tags.nostream",      tags->nostream,              "this replica streams all the same"   },
+        {"tags.clonefrom",     tags->clonefrom,             "replicas are cloned from the primary"},
+        {"tags.nosync",        tags->nosync,                "replication is asynchronous"         },
+        {"tags.sync_priority", true,                        "replication is asynchronous"         },
     };
 
     if (!text_equal(conf->bootstrap.method, "initdb")) {
@@ -440,11 +448,12 @@ static void check_support(const struct conf *conf, struct problems *problems)
             problems, tree_get(conf->root, "bootstrap.method"),
             "custom bootstrap methods are not in this version; use initdb");
     }
-    for (size_t i = 0; i < ARRAY_SIZE(tags); i++) {
-        const struct node *tag = tree_get(conf->root, tags[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(ignored); i++) {
+        const struct node *tag = tree_get(conf->root, ignored[i].key);
 
-        if (tag != NULL) {
-            problem_warning(problems, tag, "shown, but without effect in this version");
+        if (tag != NULL && ignored[i].wanted) {
+            problem_warning(
+                problems, tag, "shown, but without effect in this version: %s", ignored[i].instead);
         }
     }
 }

@@ -233,10 +233,15 @@ static void test_what_this_version_does_not_carry_out_is_said(void **state)
         const char *part;
         bool is_error;
     } cases[] = {
-        {"bootstrap: {dcs: {synchronous_mode: on}}",       "synchronous modes are not in",   true },
-        {"bootstrap: {dcs: {pause: true}}",                "maintenance mode is not in",     true },
-        {"bootstrap: {dcs: {standby_cluster: {host: h}}}", "standby clusters are not in",    true },
-        {"tags: {replicatefrom: n2}",                      "without effect in this version", false},
+        {"bootstrap: {dcs: {synchronous_mode: on}}",       "synchronous modes are not in", true },
+        {"bootstrap: {dcs: {pause: true}}",                "maintenance mode is not in",   true },
+        {"bootstrap: {dcs: {standby_cluster: {host: h}}}", "standby clusters are not in",  true },
+        {"tags: {replicatefrom: n2}",                      "tags.replicatefrom",           false},
+        {"tags: {replicatefrom: n2}",                      "follows the primary",          false},
+        {"tags: {nostream: true}",                         "streams all the same",         false},
+        {"tags: {clonefrom: true}",                        "cloned from the primary",      false},
+        {"tags: {nosync: true}",                           "replication is asynchronous",  false},
+        {"tags: {sync_priority: 2}",                       "replication is asynchronous",  false},
     };
 
     (void)state;
@@ -255,6 +260,21 @@ static void test_what_this_version_does_not_carry_out_is_said(void **state)
         } else {
             settings_assert_warning(settings, cases[i].part);
         }
+    }
+}
+
+static void test_a_tag_that_is_off_is_nothing_to_warn_of(void **state)
+{
+    struct settings *settings = settings_new();
+
+    (void)state;
+    (void)read_yaml(
+        settings, NAMES API RAFT
+        "tags: {nofailover: false, noloadbalance: false, clonefrom: false, nosync: false,"
+        " nostream: false}\n"
+        "postgresql: {listen: 'h:1', connect_address: 'h:1', data_dir: /d, " USERS "}\n");
+    for (uint32_t i = 0; i < settings->problems.count; i++) {
+        assert_null(strstr(settings->problems.items[i].text, "tags."));
     }
 }
 
@@ -458,6 +478,7 @@ int main(void)
         cmocka_unit_test(test_what_is_unknown_is_warned_of_and_told_where_it_belongs),
         cmocka_unit_test(test_custom_methods_are_no_unknown_settings),
         cmocka_unit_test(test_what_this_version_does_not_carry_out_is_said),
+        cmocka_unit_test(test_a_tag_that_is_off_is_nothing_to_warn_of),
         cmocka_unit_test(test_a_method_without_a_command_is_refused),
         cmocka_unit_test(test_an_empty_log_format_means_the_usual_one),
         cmocka_unit_test(test_a_witness_needs_no_postgresql),
