@@ -173,13 +173,12 @@ bool request_reinit_read(
     bool from_leader = false;
     bool from_leader_as_documented = false;
 
-    /* Clones come from the leader anyway, but a method of the settings may take them from a backup.
-     * Patroni reads the name with "_" and documents the one with "-". */
+    /* Patroni reads the name with "_" and documents the one with "-". */
     if (body != NULL && !(read_flag(body, "force", &local->force, refusal) &&
                           read_flag(body, "from_leader", &from_leader, refusal) &&
                           read_flag(body, "from-leader", &from_leader_as_documented, refusal))) {
         return false;
     }
-    local->basebackup_only = from_leader || from_leader_as_documented;
+    local->from_leader = from_leader || from_leader_as_documented;
     return true;
 }

@@ -109,8 +109,6 @@ static int send_reinit(
     } else if (answer.code == 200) {
         (void)printf("Success: reinitialize for member %s\n", name);
         status = CTL_OK;
-    } else if (answer.code == 501) {
-        (void)printf("Failed: reinitialize for member %s: it cannot do that yet\n", name);
     } else {
         *busy = text_ends_with(ctl_answer_text(&answer), " already in progress");
         (void)printf(

@@ -436,11 +436,10 @@ static void check_support(const struct conf *conf, struct problems *problems)
         bool wanted;
         const char *instead;
     } ignored[] = {
-        {"tags.replicatefrom", tags->replicatefrom != NULL, "this replica follows the primary"    },
-        {"tags.nostream",      tags->nostream,              "this replica streams all the same"   },
-        {"tags.clonefrom",     tags->clonefrom,             "replicas are cloned from the primary"},
-        {"tags.nosync",        tags->nosync,                "replication is asynchronous"         },
-        {"tags.sync_priority", true,                        "replication is asynchronous"         },
+        {"tags.replicatefrom", tags->replicatefrom != NULL, "this replica follows the primary" },
+        {"tags.nostream",      tags->nostream,              "this replica streams all the same"},
+        {"tags.nosync",        tags->nosync,                "replication is asynchronous"      },
+        {"tags.sync_priority", true,                        "replication is asynchronous"      },
     };
 
     if (!text_equal(conf->bootstrap.method, "initdb")) {

@@ -61,6 +61,7 @@ void decide_settings(const struct daemon *daemon, struct ha_settings *settings)
     settings->nofailover = conf->tags.nofailover;
     settings->failover_priority = (int32_t)conf->tags.failover_priority;
     settings->noloadbalance = conf->tags.noloadbalance;
+    settings->clonefrom = conf->tags.clonefrom;
     settings->kill_budget_ms =
         conf->guard.kill_budget_ms == CONF_UNSET ? 0 : (uint64_t)conf->guard.kill_budget_ms;
     settings->initial_config = daemon->initial_config;

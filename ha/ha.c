@@ -21,6 +21,7 @@
 /* A primary_start_timeout of 0 says that nothing is started again in place, not that nobody may
  * be promoted. */
 #define PREPARE_LEAST_MS 10000
+#define ABSENT_MS        10000
 
 size_t ha_size(void)
 {
@@ -315,6 +316,14 @@ static const struct ha_peer *find_peer(const struct ha *ha, uint64_t node)
         }
     }
     return NULL;
+}
+
+bool ha_is_absent(const struct ha *ha, uint64_t node)
+{
+    const struct ha_peer *peer = find_peer(ha, node);
+
+    return peer == NULL || peer->heard_ms == 0 ||
+           time_since(ha->now_ms, peer->heard_ms) >= ABSENT_MS;
 }
 
 const struct ha_status *ha_known_status(const struct ha *ha, uint64_t node)

@@ -49,6 +49,7 @@ struct ha_settings {
     bool nofailover;
     int32_t failover_priority;
     bool noloadbalance;
+    bool clonefrom;          /* Other replicas may be cloned from this one. */
     uint64_t kill_budget_ms; /* Fence begins so long before the lease ends; 0: derived from ttl. */
     struct ha_dynamic initial_dynamic; /* Of initial_config, with defaults. */
     char tags[HA_TAGS_SIZE];
@@ -107,7 +108,7 @@ struct ha_local {
     uint64_t id;               /* For the reply; 0: nobody waits. */
     struct ha_restart restart; /* RESTART */
     bool force;                /* REINIT: what is under way is cancelled. */
-    bool basebackup_only;      /* REINIT: by no other method of the settings. */
+    bool from_leader;          /* REINIT: from nobody else, and only by pg_basebackup. */
 };
 
 struct ha_event {

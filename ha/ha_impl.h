@@ -121,7 +121,7 @@ struct ha {
     bool reload_wanted;          /* PostgreSQL's files are to be written anew. */
     bool reinit_wanted;
     bool reinit_forced; /* What is under way is to be cancelled for it. */
-    bool reinit_basebackup_only;
+    bool reinit_from_leader;
     bool leaving;
     uint64_t leaving_ms;
     bool fatal;
@@ -188,6 +188,8 @@ bool ha_settled(const struct ha *ha);
 /* The newest status of a node if it was heard within ttl / 2, this node's own included. */
 const struct ha_status *ha_fresh_status(const struct ha *ha, uint64_t node);
 const struct ha_status *ha_known_status(const struct ha *ha, uint64_t node);
+/* Not heard for longer than a status takes to come, whatever the ttl. */
+bool ha_is_absent(const struct ha *ha, uint64_t node);
 /* The most that the node said to have written in this epoch, or since; 0: it was not heard. */
 uint64_t ha_told_lsn(const struct ha *ha, uint64_t node, uint64_t epoch);
 bool ha_is_voter(const struct ha *ha, uint64_t node);

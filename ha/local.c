@@ -127,7 +127,7 @@ static void ask_reinit(struct ha *ha, const struct ha_local *local)
     }
     ha->reinit_wanted = true;
     ha->reinit_forced = local->force;
-    ha->reinit_basebackup_only = local->basebackup_only;
+    ha->reinit_from_leader = local->from_leader;
     asks_reply(ha, local->id, 200, "reinitialize started");
 }
 

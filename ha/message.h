@@ -131,6 +131,7 @@ struct ha_status {
     bool nofailover;
     int32_t failover_priority;
     bool noloadbalance;
+    bool clonefrom;
     bool can_bootstrap;
     bool watchdog_failed;
     uint32_t guard_rings;

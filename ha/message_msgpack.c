@@ -71,6 +71,7 @@ static const struct field status_fields[] = {
     FIELD_BOOL("nofailover", struct ha_status, nofailover),
     FIELD_INT("priority", struct ha_status, failover_priority),
     FIELD_BOOL("noloadbalance", struct ha_status, noloadbalance),
+    FIELD_BOOL("clonefrom", struct ha_status, clonefrom),
     FIELD_BOOL("bootstrap", struct ha_status, can_bootstrap),
     FIELD_BOOL("watchdog.failed", struct ha_status, watchdog_failed),
     FIELD_UINT("rings", struct ha_status, guard_rings),

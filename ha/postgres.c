@@ -16,7 +16,6 @@
 #define LEAVE_HANDOVER_MS   3000 /* PostgreSQL is stopped, and nobody takes over. */
 #define MEASURE_PATIENCE_MS 2000
 #define SLOTS_EVERY_MS      5000
-#define ABSENT_MS           10000
 #define FAILED_MS           5000 /* Left out of the choice so long, where others can be chosen. */
 
 bool action_may_start(const struct ha *ha)
@@ -358,17 +357,6 @@ static void tell_callbacks(struct ha *ha)
     ha->update->callback_role = ha_role_name(role);
 }
 
-/* For longer than a status takes to come, whatever the ttl. */
-static bool is_absent(const struct ha *ha, uint64_t node)
-{
-    for (uint32_t i = 0; i < ha->peer_count; i++) {
-        if (ha->peers[i].id == node && ha->peers[i].heard_ms != 0) {
-            return time_since(ha->now_ms, ha->peers[i].heard_ms) >= ABSENT_MS;
-        }
-    }
-    return true;
-}
-
 static void list_slots(const struct ha *ha, struct pg_slots *slots)
 {
     *slots = (struct pg_slots){.count = 0};
@@ -384,7 +372,7 @@ static void list_slots(const struct ha *ha, struct pg_slots *slots)
         slot = &slots->items[slots->count++];
         pg_slot_name(member->name, slot->name, PG_NAME_SIZE);
         status = ha_known_status(ha, member->id);
-        slot->absent = is_absent(ha, member->id);
+        slot->absent = ha_is_absent(ha, member->id);
         slot->lsn = status == NULL ? 0 : status->position.lsn;
     }
 }

@@ -2,6 +2,8 @@
  * What every other node does with its PostgreSQL: pledge while the grant is revoked, follow
  * the grantee when there is one, rewind or clone where the WAL does not allow that.
  */
+#include <stdio.h>
+
 #include "base/assert.h"
 #include "base/text.h"
 #include "base/time.h"
@@ -124,6 +126,14 @@ static void pledge(struct ha *ha)
     }
 }
 
+static void set_server(struct pg_upstream *upstream, const struct cluster_member *member)
+{
+    upstream->node = member->id;
+    upstream->port = member->pg_port;
+    text_copy_cut(upstream->name, sizeof upstream->name, member->name);
+    text_copy_cut(upstream->host, sizeof upstream->host, member->pg_host);
+}
+
 /* The grantee as its own reports and the log describe it; false if it cannot be followed yet. */
 static bool find_upstream(const struct ha *ha, struct pg_upstream *upstream)
 {
@@ -139,34 +149,67 @@ static bool find_upstream(const struct ha *ha, struct pg_upstream *upstream)
         return false;
     }
     *upstream = (struct pg_upstream){
-        .node = last->node,
-        .port = member->pg_port,
         .epoch = last->epoch,
         .timeline = at.timeline,
         .marker_lsn = at.lsn,
     };
-    text_copy_cut(upstream->name, sizeof upstream->name, member->name);
-    text_copy_cut(upstream->host, sizeof upstream->host, member->pg_host);
+    set_server(upstream, member);
     return true;
+}
+
+/* On the line, with the first commit of the epoch. The record in it goes along with its files and
+ * says what their WAL has, so a copy of it is as good as one of the primary. */
+static bool may_be_copied(const struct ha *ha, uint64_t node)
+{
+    const struct ha_status *status = ha_fresh_status(ha, node);
+
+    return node != ha->self && status != NULL && status->clonefrom && !status->leaving &&
+           status->run == PG_RUN_UP && status->in_recovery && status->streaming &&
+           status->follows_epoch == ha->cluster.epoch && status->marker_epoch == ha->cluster.epoch;
+}
+
+/* One of the replicas that offer themselves, now this and now that; behind a failure the primary.
+ */
+static void choose_clone_source(const struct ha *ha, struct pg_upstream *upstream)
+{
+    const struct cluster_member *offered[CLUSTER_MEMBERS_MAX];
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < CLUSTER_MEMBERS_MAX; i++) {
+        const struct cluster_member *member = &ha->cluster.members[i];
+
+        if (member->id != 0 && may_be_copied(ha, member->id)) {
+            offered[count++] = member;
+        }
+    }
+    if (count > 0 && ha->failed_kind != PG_ACTION_CLONE &&
+        !(ha->reinit_wanted && ha->reinit_from_leader)) {
+        set_server(upstream, offered[(ha->self + ha->action_id) % count]);
+    }
 }
 
 static void rebuild(
     struct ha *ha, enum pg_action_kind kind, const struct pg_upstream *upstream, const char *why)
 {
+    struct pg_action action;
+    char reason[CLUSTER_REASON_SIZE];
+
     if (ha->facts.run != PG_RUN_STOPPED) {
         stop(ha, ha->reinit_wanted ? PG_STOP_IMMEDIATE : PG_STOP_FAST, why);
         return;
     }
-    action_start(
-        ha,
-        (struct pg_action){
-            .kind = kind,
-            .epoch = ha->cluster.epoch,
-            .upstream = *upstream,
-            .system_identifier = ha->cluster.system_identifier,
-            .basebackup_only = ha->reinit_wanted && ha->reinit_basebackup_only,
-        },
-        why);
+    action = (struct pg_action){
+        .kind = kind,
+        .epoch = ha->cluster.epoch,
+        .upstream = *upstream,
+        .system_identifier = ha->cluster.system_identifier,
+        .basebackup_only = ha->reinit_wanted && ha->reinit_from_leader,
+    };
+    if (kind == PG_ACTION_CLONE) {
+        choose_clone_source(ha, &action.upstream);
+    }
+    (void)snprintf(reason, sizeof reason, "%s, from \"%s\"", why, action.upstream.name);
+    action_start(ha, action, reason);
 }
 
 static void mend(struct ha *ha, enum rejoin rejoin, const struct pg_upstream *upstream)
@@ -333,14 +376,23 @@ static void follow(struct ha *ha)
     UNREACHABLE();
 }
 
-/* A clone or rewind from a node that is primary no more may hang on a dead connection. */
+static bool is_replica_there(const struct ha *ha, uint64_t node)
+{
+    const struct ha_status *status = ha_known_status(ha, node);
+
+    return status != NULL && status->clonefrom && status->run == PG_RUN_UP && status->in_recovery &&
+           !ha_is_absent(ha, node);
+}
+
+/* A clone or rewind from a node that is gone or primary no more may hang on a dead connection. */
 static void drop_stranded(struct ha *ha)
 {
+    const uint64_t source = ha->action.upstream.node;
     const bool copies = ha->action.kind == PG_ACTION_CLONE || ha->action.kind == PG_ACTION_REWIND;
 
-    if (copies && cluster_grantee(&ha->cluster) != ha->action.upstream.node &&
+    if (copies && cluster_grantee(&ha->cluster) != source && !is_replica_there(ha, source) &&
         time_since(ha->now_ms, ha->phase_since_ms) > STRANDED_MS) {
-        stop(ha, PG_STOP_KILL, "the node it copies from is primary no more");
+        stop(ha, PG_STOP_KILL, "the node it copies from is not there, or primary no more");
     }
 }
 

@@ -477,11 +477,6 @@ def test_reinit_asks_before_it_cancels_what_is_going_on(cluster):
     assert cluster["n3"].body("POST /reinitialize")["force"] is True
 
 
-def test_reinit_says_so_where_it_is_not_possible(cluster):
-    cluster["n3"].answers["POST /reinitialize"] = (501, "")
-    refused(cluster.ctl("reinit", "demo", "n3", "--force"), "cannot do that")
-
-
 def test_flush_forgets_schedules(cluster):
     assert "No scheduled switchover" in well(cluster.ctl("flush", "demo", "switchover"))
     assert "No scheduled restart for member n1" in well(

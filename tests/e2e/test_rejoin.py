@@ -82,6 +82,37 @@ def test_a_replica_is_built_anew_when_asked_to(lab):
     assert not left.exists(), "the old files are still there"
 
 
+def tags(lab, seen_from, name):
+    members = lab.rest(seen_from, "/cluster")[1]["members"]
+    return next(m.get("tags", {}) for m in members if m["name"] == name)
+
+
+def test_a_replica_is_cloned_from_one_that_is_tagged_for_it(lab):
+    primary = lab.primary()
+    name, source = lab.replicas()
+    node = lab.nodes[name]
+    lab.nodes[source].change_settings({"tags": {"clonefrom": True}})
+    assert lab.rest(source, "/reload", "POST")[0] == 202
+    log_size = node.log.stat().st_size
+    postmaster = node.postmaster()
+    lab.wait_for(
+        lambda: tags(lab, name, source).get("clonefrom") is True, 5, "the others to know of the tag"
+    )
+    lab.sql(primary, "CREATE TABLE IF NOT EXISTS copied AS SELECT generate_series(1, 1000) n")
+    lab.wait_until_replicated()
+    assert lab.rest(name, "/reinitialize", "POST", {})[0] == 200
+    lab.wait_for(lambda: node.postmaster() not in (None, postmaster), 60, "another postmaster")
+    lab.wait_until_healthy()
+    assert f'clone: asked for, from "{source}"' in node.log.read_text()[log_size:]
+
+    # It is as good as any: it can be the primary.
+    body = {"leader": primary, "candidate": name}
+    status, text = lab.rest(primary, "/switchover", "POST", body, timeout=30)
+    assert status == 200, text
+    assert lab.sql(name, "SELECT count(*) FROM copied") == [(1000,)]
+    lab.wait_until_healthy()
+
+
 def test_the_primary_is_not_built_anew(lab):
     primary = lab.primary()
     status, text = lab.rest(primary, "/reinitialize", "POST", {"force": True})

@@ -1018,11 +1018,15 @@ static void copy_from(struct pg_model *model, const struct pg_model *from)
     forget_end(&model->facts);
 }
 
+/* A replica is good for a clone; pg_rewind needs a primary. */
 static const struct pg_model *find_source(struct pg_model *model)
 {
     const struct pg_model *from = model->ops->reach(model->owner, model->action.upstream.node);
+    const bool may_recover = model->action.kind == PG_ACTION_CLONE;
 
-    return from != NULL && from->server == PG_MODEL_WRITABLE &&
+    return from != NULL &&
+                   (from->server == PG_MODEL_WRITABLE ||
+                    (may_recover && from->server == PG_MODEL_RECOVERY)) &&
                    (model->action.system_identifier == 0 ||
                     from->system_identifier == model->action.system_identifier)
                ? from

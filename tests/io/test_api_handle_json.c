@@ -448,7 +448,7 @@ static void test_a_standby_is_reinitialized(void **state)
     assert_int_equal(action.kind, API_ACTION_LOCAL);
     assert_int_equal(action.local.kind, HA_LOCAL_REINIT);
     assert_true(action.local.force);
-    assert_true(action.local.basebackup_only);
+    assert_true(action.local.from_leader);
     call("POST", "/reinitialize", "{\"force\": \"perhaps\"}");
     expect_code(400);
 }

@@ -708,6 +708,7 @@ static void fill_ha_settings(struct sim_node *node, struct ha_settings *settings
     text_copy_cut(settings->member.pg_host, sizeof settings->member.pg_host, node->name);
     settings->witness = node->witness;
     settings->can_bootstrap = true;
+    settings->clonefrom = node->number % 2 == 1;
     settings->initial_config = world->first_config;
     CHECK(
         node, read_dynamic(world->first_config, &settings->initial_dynamic),

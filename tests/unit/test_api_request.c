@@ -200,7 +200,7 @@ static void test_a_reinitialization_may_be_forced(void **state)
         const char *key;
         const char *value;
         bool force;
-        bool basebackup_only;
+        bool from_leader;
     } cases[] = {
         {"force",       "true",  true,  false},
         {"force",       "false", false, false},
@@ -212,13 +212,13 @@ static void test_a_reinitialization_may_be_forced(void **state)
     struct request_refusal refusal;
 
     assert_true(request_reinit_read(NULL, &local, &refusal));
-    assert_false(local.force || local.basebackup_only);
+    assert_false(local.force || local.from_leader);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         (void)set_up(state);
         put(cases[i].key, NODE_BOOL, cases[i].value);
         assert_true(request_reinit_read(body, &local, &refusal));
         assert_int_equal(local.force, cases[i].force);
-        assert_int_equal(local.basebackup_only, cases[i].basebackup_only);
+        assert_int_equal(local.from_leader, cases[i].from_leader);
     }
     put_text("force", "maybe");
     assert_false(request_reinit_read(body, &local, &refusal));

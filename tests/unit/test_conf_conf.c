@@ -239,7 +239,6 @@ static void test_what_this_version_does_not_carry_out_is_said(void **state)
         {"tags: {replicatefrom: n2}",                      "tags.replicatefrom",           false},
         {"tags: {replicatefrom: n2}",                      "follows the primary",          false},
         {"tags: {nostream: true}",                         "streams all the same",         false},
-        {"tags: {clonefrom: true}",                        "cloned from the primary",      false},
         {"tags: {nosync: true}",                           "replication is asynchronous",  false},
         {"tags: {sync_priority: 2}",                       "replication is asynchronous",  false},
     };

@@ -13,6 +13,7 @@
 #define TTL_MS  2000
 #define PRIMARY 1
 #define STANDBY 2
+#define OTHER   3
 
 static struct lab *lab;
 static uint64_t last_id;
@@ -212,7 +213,7 @@ static uint64_t scheduled_at(uint64_t node)
 {
     static struct ha_view view;
 
-    ha_view(lab_node(lab, 3)->ha, lab->now_ms, &view);
+    ha_view(lab_node(lab, OTHER)->ha, lab->now_ms, &view);
     for (uint32_t i = 0; i < view.member_count; i++) {
         if (view.members[i].id == node) {
             return view.members[i].status.restart.at_wall_ms;
@@ -365,6 +366,91 @@ static void test_a_start_that_does_not_end_is_cancelled_by_force(void **state)
     lab_until(lab, lab_all_is_well, 5000);
 }
 
+/* --- The source of a copy --- */
+
+static uint64_t clone_source(void)
+{
+    lab_until(lab, standby_clones, 2000);
+    return lab_node(lab, STANDBY)->pg.action.upstream.node;
+}
+
+static bool standby_clones_from_primary(const struct lab *any)
+{
+    return standby_clones(any) && any->nodes[STANDBY - 1].pg.action.upstream.node == PRIMARY;
+}
+
+/* The other standby offers itself. */
+static void offer(bool offered)
+{
+    lab_node(lab, OTHER)->settings.clonefrom = offered;
+    lab_daemon_dies(lab, OTHER);
+    lab_daemon_starts(lab, OTHER);
+    lab_until(lab, lab_all_is_well, 5000);
+    lab_run(lab, TTL_MS);
+}
+
+static void test_a_replica_is_cloned_from_one_that_offers_itself(void **state)
+{
+    (void)state;
+    offer(true);
+    ask_reinit(STANDBY, false);
+    assert_int_equal(clone_source(), OTHER);
+    lab_until(lab, lab_all_is_well, 5000);
+    assert_int_equal(lab_node(lab, STANDBY)->pg.upstream, PRIMARY);
+    offer(false);
+    ask_reinit(STANDBY, false);
+    assert_int_equal(clone_source(), PRIMARY);
+}
+
+static void test_who_wants_the_leaders_copy_gets_it(void **state)
+{
+    (void)state;
+    offer(true);
+    lab_local_with(
+        lab, STANDBY,
+        &(struct ha_local){.kind = HA_LOCAL_REINIT, .id = ++last_id, .from_leader = true});
+    assert_int_equal(clone_source(), PRIMARY);
+    assert_true(lab_node(lab, STANDBY)->pg.action.basebackup_only);
+}
+
+static void test_only_a_replica_that_streams_is_copied(void **state)
+{
+    (void)state;
+    offer(true);
+    text_copy_cut(
+        lab_node(lab, OTHER)->pg.facts.receiver_state,
+        sizeof lab_node(lab, OTHER)->pg.facts.receiver_state, "waiting");
+    lab_node(lab, OTHER)->pg.upstream = 0;
+    lab_run(lab, 1500);
+    ask_reinit(STANDBY, false);
+    assert_int_equal(clone_source(), PRIMARY);
+}
+
+static void test_a_clone_that_fails_is_made_from_the_primary(void **state)
+{
+    (void)state;
+    offer(true);
+    ask_reinit(STANDBY, false);
+    assert_int_equal(clone_source(), OTHER);
+    lab_power_off(lab, OTHER);
+    lab_until(lab, standby_clones_from_primary, 5000);
+    lab_run(lab, 2000);
+    assert_int_equal(lab_node(lab, STANDBY)->pg.upstream, PRIMARY);
+}
+
+static void test_a_clone_that_waits_for_a_replica_that_is_gone_is_dropped(void **state)
+{
+    (void)state;
+    offer(true);
+    ask_reinit(STANDBY, false);
+    assert_int_equal(clone_source(), OTHER);
+    lab_node(lab, STANDBY)->pg.action_ends_ms = TIME_NEVER;
+    lab_run(lab, 20000);
+    assert_int_equal(lab_node(lab, STANDBY)->pg.action.upstream.node, OTHER); /* It may be large. */
+    lab_power_off(lab, OTHER);
+    lab_until(lab, standby_clones_from_primary, 15000);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
 
 int main(void)
@@ -385,6 +471,11 @@ int main(void)
         TEST(test_only_a_replica_is_rebuilt),
         TEST(test_what_is_under_way_is_cancelled_only_by_force),
         TEST(test_a_start_that_does_not_end_is_cancelled_by_force),
+        TEST(test_a_replica_is_cloned_from_one_that_offers_itself),
+        TEST(test_who_wants_the_leaders_copy_gets_it),
+        TEST(test_only_a_replica_that_streams_is_copied),
+        TEST(test_a_clone_that_fails_is_made_from_the_primary),
+        TEST(test_a_clone_that_waits_for_a_replica_that_is_gone_is_dropped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

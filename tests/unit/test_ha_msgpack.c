@@ -214,6 +214,7 @@ static void some_status(struct ha_status *status)
     status->nofailover = some_bool();
     status->failover_priority = (int32_t)some_u32();
     status->noloadbalance = some_bool();
+    status->clonefrom = some_bool();
     status->can_bootstrap = some_bool();
     status->watchdog_failed = some_bool();
     status->guard_rings = some_u32();
@@ -261,7 +262,7 @@ static void some_message(struct ha_message *message)
  */
 #define COMMAND_PADDING 32
 #define CLUSTER_PADDING 1074
-#define MESSAGE_PADDING 116
+#define MESSAGE_PADDING 115
 
 static size_t count_lost(const void *in, const void *out, size_t size)
 {
