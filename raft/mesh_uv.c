@@ -97,14 +97,72 @@ static bool may_warn(struct mesh *mesh, const char *host, const char *text)
 
 /* --------------------------------------------------------------------- incoming */
 
-static uint32_t count_strangers(const struct mesh *mesh)
+static bool is_stranger(const struct accepted *accepted)
+{
+    return accepted->conn.state <= CONN_GREETING;
+}
+
+/* All of them, or those of one host. */
+static uint32_t count_strangers(const struct mesh *mesh, const char *host)
 {
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < mesh->accepted_count; i++) {
-        count += mesh->accepted[i]->conn.state <= CONN_GREETING;
+        const struct accepted *accepted = mesh->accepted[i];
+
+        count += is_stranger(accepted) && (host == NULL || text_equal(accepted->host, host));
     }
     return count;
+}
+
+/* Who is looked after no more; it is freed when it has closed. */
+static void forget_accepted(struct mesh *mesh, const struct accepted *accepted)
+{
+    for (uint32_t i = 0; i < mesh->accepted_count; i++) {
+        if (mesh->accepted[i] == accepted) {
+            mesh->accepted[i] = mesh->accepted[--mesh->accepted_count];
+            return;
+        }
+    }
+}
+
+/* The oldest of the host that has most: a flood comes from few hosts. NULL: there are none. */
+static struct accepted *least_likely_peer(const struct mesh *mesh)
+{
+    struct accepted *found = NULL;
+    uint32_t most = 0;
+
+    for (uint32_t i = 0; i < mesh->accepted_count; i++) {
+        struct accepted *accepted = mesh->accepted[i];
+        const uint32_t count = count_strangers(mesh, accepted->host);
+
+        if (is_stranger(accepted) &&
+            (count > most ||
+             (count == most && accepted->conn.deadline_ms < found->conn.deadline_ms))) {
+            found = accepted;
+            most = count;
+        }
+    }
+    return found;
+}
+
+/* A peer greets within milliseconds: who has been silent for longer makes room for the newest. */
+static bool make_room(struct mesh *mesh)
+{
+    struct accepted *silent;
+    struct err err;
+
+    if (count_strangers(mesh, NULL) < MESH_STRANGERS_MAX && mesh->accepted_count < ACCEPTED_MAX) {
+        return true;
+    }
+    silent = least_likely_peer(mesh);
+    if (silent == NULL) {
+        return false;
+    }
+    ERR(&err, REFUSED, "too many connections that do not greet");
+    conn_fail(&silent->conn, &err);
+    forget_accepted(mesh, silent);
+    return true;
 }
 
 /* A peer that comes again has lost the connection it had: the older one is of no use. */
@@ -194,12 +252,7 @@ static void on_accepted_closed(void *owner, struct conn *conn, const struct err 
     if (why != NULL && conn->peer_id == 0) {
         warn_refused(accepted, why);
     }
-    for (uint32_t i = 0; i < mesh->accepted_count; i++) {
-        if (mesh->accepted[i] == accepted) {
-            mesh->accepted[i] = mesh->accepted[--mesh->accepted_count];
-            break;
-        }
-    }
+    forget_accepted(mesh, accepted);
     free(accepted);
     finish_if_last(mesh);
 }
@@ -241,9 +294,8 @@ static void on_connection(uv_stream_t *listener, int rc)
     if (rc != 0) {
         ERR(&err, IO, "could not accept: %s", uv_strerror(rc));
         conn_fail(&accepted->conn, &err);
-    } else if (
-        count_strangers(mesh) >= MESH_STRANGERS_MAX || mesh->accepted_count == ACCEPTED_MAX) {
-        ERR(&err, REFUSED, "too many connections that do not greet");
+    } else if (!make_room(mesh)) {
+        ERR(&err, REFUSED, "too many connections");
         conn_fail(&accepted->conn, &err);
     } else {
         mesh->accepted[mesh->accepted_count++] = accepted;
@@ -413,7 +465,7 @@ bool mesh_peer_is_up(const struct mesh *mesh, uint64_t id)
 void mesh_stats(const struct mesh *mesh, struct mesh_stats *stats)
 {
     *stats = mesh->stats;
-    stats->strangers = count_strangers(mesh);
+    stats->strangers = count_strangers(mesh, NULL);
     stats->accepted = mesh->accepted_count;
     for (uint32_t i = 0; i < mesh->link_count; i++) {
         stats->links_up += mesh->links[i]->state == LINK_UP;

@@ -19,7 +19,7 @@
 #include "raft/raft.h"
 
 #define MESH_PEERS_MAX     (2 * RAFT_MEMBERS_MAX) /* Members, and those who want to be. */
-#define MESH_STRANGERS_MAX 32                     /* Connections that have not greeted yet. */
+#define MESH_STRANGERS_MAX 32    /* Have not greeted yet; for one more the oldest is closed. */
 #define MESH_WARN_AGAIN_MS 60000 /* The same trouble with the same host is said this often. */
 
 struct mesh_settings {

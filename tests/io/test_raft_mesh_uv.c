@@ -640,16 +640,24 @@ static void test_a_password_is_no_certificate(void **state)
 
 /* -------------------------------------------------------------------------- strangers */
 
-static int connect_plainly(const struct node *node)
+static int connect_from(const struct node *node, in_addr_t host)
 {
+    struct sockaddr_in from = {.sin_family = AF_INET};
     struct sockaddr_in address = {.sin_family = AF_INET};
     const int fd = socket(AF_INET, SOCK_STREAM, 0);
 
+    from.sin_addr.s_addr = htonl(host);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons(mesh_port(node->mesh));
     assert_true(fd != -1);
+    assert_int_equal(bind(fd, (struct sockaddr *)&from, sizeof from), 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     return fd;
+}
+
+static int connect_plainly(const struct node *node)
+{
+    return connect_from(node, INADDR_LOOPBACK);
 }
 
 static bool is_hung_up(int fd)
@@ -735,24 +743,84 @@ static void test_a_silent_client_is_hung_up_on(void **state)
     assert_int_equal(close(fd), 0);
 }
 
+#define FLOOD (MESH_STRANGERS_MAX + 8)
+
+static uint32_t strangers(const struct node *node)
+{
+    struct mesh_stats stats;
+
+    mesh_stats(node->mesh, &stats);
+    return stats.strangers;
+}
+
+/* More silent clients than are borne. */
+static void flood(struct node *node, int fds[FLOOD])
+{
+    const uint64_t before = refused(node);
+
+    for (size_t i = 0; i < FLOOD; i++) {
+        fds[i] = connect_plainly(node);
+    }
+    RUN_UNTIL(node->world, refused(node) == before + 8);
+    assert_int_equal(strangers(node), MESH_STRANGERS_MAX);
+}
+
+static void end_flood(const int fds[FLOOD])
+{
+    for (size_t i = 0; i < FLOOD; i++) {
+        assert_int_equal(close(fds[i]), 0);
+    }
+}
+
 static void test_silent_clients_are_few_and_do_not_keep_known_peers_out(void **state)
 {
     struct world *world = *state;
     struct node *node = &world->nodes[0];
-    int fds[MESH_STRANGERS_MAX + 8];
-    struct mesh_stats stats;
+    int fds[FLOOD];
 
     open_pair(world, &secret);
-    for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+    flood(node, fds);
+    assert_pair_talks(world);
+    end_flood(fds);
+}
+
+static void test_silent_clients_do_not_keep_a_peer_out_that_comes_back(void **state)
+{
+    struct world *world = *state;
+    struct node *node = &world->nodes[0];
+    struct node *peer = &world->nodes[1];
+    int fds[FLOOD];
+
+    open_pair(world, &secret);
+    close_node(peer);
+    flood(node, fds);
+    open_node(peer, &secret);
+    connect_to(peer, node);
+    RUN_UNTIL(world, mesh_peer_is_up(peer->mesh, node->id));
+    /* Not because the others have been given up meanwhile. */
+    assert_true(strangers(node) >= MESH_STRANGERS_MAX - 1);
+    end_flood(fds);
+}
+
+static void test_of_many_silent_clients_those_of_one_host_go_first(void **state)
+{
+    struct world *world = *state;
+    struct node *node = &world->nodes[0];
+    int fds[FLOOD];
+    int other;
+
+    open_node(node, &secret);
+    other = connect_from(node, INADDR_LOOPBACK + 1);
+    RUN_UNTIL(world, strangers(node) == 1);
+    for (size_t i = 0; i < FLOOD; i++) {
         fds[i] = connect_plainly(node);
     }
-    RUN_UNTIL(world, refused(node) == 8);
-    mesh_stats(node->mesh, &stats);
-    assert_int_equal(stats.strangers, MESH_STRANGERS_MAX);
-    assert_pair_talks(world);
-    for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
-        assert_int_equal(close(fds[i]), 0);
-    }
+    RUN_UNTIL(world, refused(node) == 9);
+    assert_false(is_hung_up(other));
+    assert_true(is_hung_up(fds[0]));
+    assert_false(is_hung_up(fds[FLOOD - 1]));
+    assert_int_equal(close(other), 0);
+    end_flood(fds);
 }
 
 static void test_a_client_that_sends_a_byte_at_a_time_is_understood(void **state)
@@ -975,6 +1043,8 @@ int main(void)
         MESH_TEST(test_a_frame_that_lies_about_its_sender_is_hung_up_on),
         MESH_TEST(test_a_silent_client_is_hung_up_on),
         MESH_TEST(test_silent_clients_are_few_and_do_not_keep_known_peers_out),
+        MESH_TEST(test_silent_clients_do_not_keep_a_peer_out_that_comes_back),
+        MESH_TEST(test_of_many_silent_clients_those_of_one_host_go_first),
         MESH_TEST(test_a_client_that_sends_a_byte_at_a_time_is_understood),
         MESH_TEST(test_a_peer_that_takes_no_data_is_given_up_and_called_again),
         MESH_TEST(test_a_peer_that_does_not_greet_is_given_up),
