@@ -179,7 +179,8 @@ bool proc_has_children(pid_t pid)
 
 bool proc_signal(pid_t pid, int signal_number)
 {
-    return kill(pid, signal_number) == 0 || errno != ESRCH;
+    /* To the kernel 0 is our own process group, and less than that are others. */
+    return pid > 0 && (kill(pid, signal_number) == 0 || errno != ESRCH);
 }
 
 static bool read_link(long pid, const char *name, char target[PATH_MAX])

@@ -47,7 +47,7 @@ bool proc_is_stopped(pid_t pid);
 /* Whether the process has any child. */
 bool proc_has_children(pid_t pid);
 
-/* False if there is no such process. */
+/* False if there is no such process; 0 is none. */
 bool proc_signal(pid_t pid, int signal_number);
 
 #endif

@@ -441,6 +441,15 @@ static void reload_for_role(struct node_under_test *node, const char *role)
 
 /* --- The story. --- */
 
+/* A server that has just gone has the number 0, which to kill() is the daemon and its group. */
+static void test_who_is_not_there_is_not_signalled(void **state)
+{
+    (void)state;
+    assert_false(proc_signal(0, 0));
+    assert_false(proc_signal(-1, 0));
+    assert_true(proc_signal(getpid(), 0));
+}
+
 static void test_an_empty_directory_is_seen_as_empty(void **state)
 {
     (void)state;
@@ -1311,6 +1320,7 @@ static void test_a_callback_that_runs_may_finish_when_the_daemon_ends(void **sta
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_who_is_not_there_is_not_signalled),
         cmocka_unit_test(test_an_empty_directory_is_seen_as_empty),
         cmocka_unit_test(test_nothing_can_be_started_in_an_empty_directory),
         cmocka_unit_test(test_initdb_makes_a_directory_with_a_record),
