@@ -179,8 +179,11 @@ struct local {
     bool closely;
     struct sql *watch;
     bool watch_up;
-    bool watch_failed; /* It can be connected again. */
-    uint64_t tried_ms; /* When a connection was tried last. */
+    bool watch_failed;  /* It can be connected again. */
+    bool watch_refused; /* And the server lives: not again at once. */
+    uint64_t tried_ms;  /* When a connection was tried last. */
+    char trouble[256];  /* Why the status is not known, as warned of last; "" if it is. */
+    uint64_t trouble_ms;
     bool query_running;
     bool look_running;
     struct facts_pq memory;

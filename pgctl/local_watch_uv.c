@@ -20,6 +20,7 @@
 #define STATEMENT_TIMEOUT_MS 2000
 #define CONNECT_TIMEOUT_MS   3000
 #define SQL_STALE_MS         3000
+#define WARN_AGAIN_MS        60000
 
 bool watch_is_up(const struct local *local)
 {
@@ -53,6 +54,29 @@ static void note_answer(struct local *local)
     }
 }
 
+/* The same words once a minute: what is wrong with an answer is wrong with the next, too. */
+static void note_trouble(struct local *local, const char *what, const char *why)
+{
+    char trouble[sizeof local->trouble];
+
+    (void)snprintf(trouble, sizeof trouble, "%s: %s", what, why);
+    if (text_equal(trouble, local->trouble) &&
+        time_since(clock_boot_ms(), local->trouble_ms) < WARN_AGAIN_MS) {
+        return;
+    }
+    text_copy_cut(local->trouble, sizeof local->trouble, trouble);
+    local->trouble_ms = clock_boot_ms();
+    log_warning("%s", trouble);
+}
+
+static void note_end_of_trouble(struct local *local)
+{
+    if (local->trouble[0] != '\0') {
+        local->trouble[0] = '\0';
+        log_info("the state of PostgreSQL is known again");
+    }
+}
+
 /* --- The connection. --- */
 
 static void on_connected(void *owner)
@@ -60,6 +84,7 @@ static void on_connected(void *owner)
     struct local *local = owner;
 
     local->watch_up = true;
+    local->watch_refused = false;
     local->was_up = true;
     local->memory = (struct facts_pq){0};
     watch_guard_status(local, &local->status);
@@ -82,8 +107,10 @@ static void on_failed(void *owner, enum sql_failure failure, const struct err *e
     } else if (failure == SQL_FAILURE_TIMEOUT && local->was_up) {
         note_silence(local);
     }
-    if (failure == SQL_FAILURE_AUTH || failure == SQL_FAILURE_OTHER) {
-        log_warning("could not connect to PostgreSQL: %s", err->text);
+    local->watch_refused = failure == SQL_FAILURE_TOO_MANY || failure == SQL_FAILURE_AUTH ||
+                           failure == SQL_FAILURE_OTHER;
+    if (local->watch_refused) {
+        note_trouble(local, "could not connect to PostgreSQL", err->text);
     }
     watch_guard_status(local, &local->status);
 }
@@ -115,8 +142,9 @@ static void open_connection(struct local *local)
     (void)snprintf(port, sizeof port, "%u", (unsigned)local->pg.listen.port);
     open.setting_count = step_settings(local, host, port, &local->pg.superuser, settings);
     if (sql_open(&local->watch, local->loop, &open, &watch_events, local, &err) != STATUS_OK) {
-        log_error("could not connect to PostgreSQL: %s", err.text);
+        note_trouble(local, "could not connect to PostgreSQL", err.text);
         local->watch = NULL;
+        local->watch_refused = true;
         return;
     }
     local_hold(local);
@@ -131,6 +159,7 @@ static void close_connection(struct local *local)
     }
     local->watch_up = false;
     local->watch_failed = false;
+    local->watch_refused = false;
     local->query_running = false;
     local->slots_running = false;
     local->facts.sql_ok = false;
@@ -142,19 +171,19 @@ static void on_status_row(void *owner, const struct sql_result *result)
 {
     struct local *local = owner;
     struct pg_facts *facts = &local->facts;
-    struct err err;
+    struct err err = {0};
 
     local->query_running = false;
-    if (result->failure != SQL_FAILURE_NONE) {
-        log_warning("status query failed: %s", result->text);
+    if (result->failure != SQL_FAILURE_NONE ||
+        facts_pq_read(&local->memory, result, facts, &err) != STATUS_OK) {
+        note_trouble(
+            local, "status query failed",
+            result->failure != SQL_FAILURE_NONE ? result->text : err.text);
         facts->sql_ok = time_since(clock_boot_ms(), local->query_ms) < SQL_STALE_MS;
         local_flush(local);
         return;
     }
-    if (facts_pq_read(&local->memory, result, facts, &err) != STATUS_OK) {
-        log_error("status query: %s", err.text);
-        return;
-    }
+    note_end_of_trouble(local);
     local->query_ms = clock_boot_ms();
     facts->sql_ok = true;
     note_answer(local);
@@ -236,11 +265,15 @@ static void tend_server(struct local *local)
     const bool overdue = time_since(clock_boot_ms(), local->tried_ms) >= LOCAL_TICK_MS;
 
     show_replay(local);
-    if (!local->watch_up && !overdue && !files_server_is_ready(&local->files)) {
+    if (!local->watch_up && !overdue &&
+        (local->watch_refused || !files_server_is_ready(&local->files))) {
         return;
     }
     if (local->facts.run == PG_RUN_UP && !local->busy) {
         enforce_cut(local);
+    }
+    if (local->watch_refused) {
+        close_connection(local); /* The settings may have been corrected meanwhile. */
     }
     if (local->watch == NULL) {
         local->tried_ms = clock_boot_ms();
@@ -256,7 +289,7 @@ static void tend_server(struct local *local)
 
 static uint64_t tick_period(const struct local *local)
 {
-    if (local->status.server_pid != 0 && !local->watch_up) {
+    if (local->status.server_pid != 0 && !local->watch_up && !local->watch_refused) {
         /* A server on its way up is asked often, one that is long in recovery less so. */
         return local->busy || local->closely ? LOCAL_TICK_START_MS : LOCAL_TICK_CLOSE_MS;
     }

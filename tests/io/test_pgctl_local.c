@@ -17,6 +17,7 @@
 
 #include "base/clock_sys.h"
 #include "base/file_sys.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "base/time.h"
 #include "conf/load_sys.h"
@@ -37,6 +38,7 @@ struct node_under_test {
     char dir[TEST_PATH_SIZE];
     char data[TEST_PATH_SIZE];
     uint16_t port;
+    const char *superuser; /* Of the settings, when they are read next. */
     struct conf_file file;
     struct local *local;
     struct pg_facts facts;
@@ -55,6 +57,28 @@ static struct node_under_test *const b = &nodes[1];
 static uint64_t next_id = 1;
 static char guard_program[TEST_PATH_SIZE];
 static uv_timer_t heartbeat; /* So that waiting looks at its deadline. */
+
+/* --- Log lines. --- */
+
+static char log_text[65536];
+
+static void keep_log(enum log_level level, const char *message)
+{
+    const size_t used = strlen(log_text);
+
+    (void)fprintf(stderr, "%s: %s\n", log_level_name(level), message);
+    (void)snprintf(&log_text[used], sizeof log_text - used, "%s\n", message);
+}
+
+static int count_in_log(const char *words)
+{
+    int count = 0;
+
+    for (const char *at = strstr(log_text, words); at != NULL; at = strstr(at + 1, words)) {
+        count++;
+    }
+    return count;
+}
 
 /* --- Events and waiting. --- */
 
@@ -244,13 +268,13 @@ static void write_settings(const struct node_under_test *node, const char *path,
         "  pre_promote: %s\n"
         "  callbacks: {on_role_change: '%s/callback.sh'}\n"
         "  authentication:\n"
-        "    superuser: {username: postgres, password: secret}\n"
+        "    superuser: {username: %s, password: secret}\n"
         "    replication: {username: repl, password: secret}\n"
         "  parameters_primary: {test.role: primary}\n"
         "  parameters_replica: {test.role: replica}\n"
         "  parameters: {unix_socket_directories: '', max_wal_size: 128MB}\n",
         node->name, node->dir, node->dir, (unsigned)node->port, (unsigned)node->port, node->data,
-        refuses ? "'false'" : "'true'", node->dir);
+        refuses ? "'false'" : "'true'", node->dir, node->superuser);
 
     assert_true(length > 0 && (size_t)length < sizeof text);
     test_ok(file_replace(path, text, (size_t)length, 0600, &err), &err);
@@ -310,6 +334,7 @@ static void make_node(struct node_under_test *node, const char *name)
     test_ok(file_make_dirs(raft, 0755, &err), &err);
     assert_int_equal(chmod(node->dir, 0777), 0); /* For scripts, which PostgreSQL's user runs. */
     node->port = postgres_free_port();
+    node->superuser = "postgres";
     load_settings(node, false);
     open_node(node);
 }
@@ -567,6 +592,40 @@ static void test_our_defaults_give_way_to_settings(void **state)
 }
 
 /* The session reads the new files before it answers a query that was sent before them. */
+static void change_superuser(const char *name)
+{
+    conf_unload(&a->file);
+    a->superuser = name;
+    load_settings(a, false);
+    local_reload(a->local, &a->file.conf);
+}
+
+/* It lives, and time alone changes nothing: what does is seen within a second or two. */
+static void test_a_refused_connection_is_tried_again_in_peace(void **state)
+{
+    uint64_t refused_ms;
+
+    (void)state;
+    sql(a, "CREATE ROLE boss SUPERUSER LOGIN", NULL, 0);
+    log_set_sink(keep_log);
+    sql(a,
+        "ALTER ROLE postgres NOLOGIN;"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+        NULL, 0);
+    WAIT_FOR(a, count_in_log("is not permitted to log in") == 1);
+    refused_ms = clock_boot_ms();
+    assert_false(a->facts.sql_ok);
+    assert_int_equal(a->facts.run, PG_RUN_UP);
+    change_superuser("boss");
+    WAIT_FOR(a, a->facts.sql_ok);
+    assert_true(clock_boot_ms() - refused_ms >= 500);
+    assert_int_equal(count_in_log("could not connect to PostgreSQL"), 1);
+    assert_int_equal(count_in_log("the state of PostgreSQL is known again"), 1);
+    query_run_as("boss", a->port, "ALTER ROLE postgres LOGIN", NULL, 0);
+    change_superuser("postgres");
+}
+
 static void test_a_query_that_new_settings_overtake_is_not_believed_for_long(void **state)
 {
     uint64_t stopped_ms;
@@ -1330,6 +1389,7 @@ int main(void)
         cmocka_unit_test(test_parameters_that_postgresql_refuses_are_left_out),
         cmocka_unit_test(test_a_changed_parameter_of_the_command_line_waits_for_a_restart),
         cmocka_unit_test(test_our_defaults_give_way_to_settings),
+        cmocka_unit_test(test_a_refused_connection_is_tried_again_in_peace),
         cmocka_unit_test(test_a_query_that_new_settings_overtake_is_not_believed_for_long),
         cmocka_unit_test(test_a_clone_is_a_directory_of_its_own_with_the_same_wal),
         cmocka_unit_test(test_a_clone_may_leave_out_the_methods_of_the_settings),

@@ -6,7 +6,7 @@
 #include "base/text.h"
 #include "tests/lib/test.h"
 
-void query_run(uint16_t port, const char *query, char *cell, size_t cell_size)
+void query_run_as(const char *user, uint16_t port, const char *query, char *cell, size_t cell_size)
 {
     char conninfo[256];
     PGconn *conn;
@@ -14,8 +14,8 @@ void query_run(uint16_t port, const char *query, char *cell, size_t cell_size)
 
     (void)snprintf(
         conninfo, sizeof conninfo,
-        "host=127.0.0.1 port=%u user=postgres password=secret dbname=postgres connect_timeout=10",
-        (unsigned)port);
+        "host=127.0.0.1 port=%u user=%s password=secret dbname=postgres connect_timeout=10",
+        (unsigned)port, user);
     conn = PQconnectdb(conninfo);
     result = PQexec(conn, query);
     if (PQresultStatus(result) != PGRES_TUPLES_OK && PQresultStatus(result) != PGRES_COMMAND_OK) {
@@ -28,4 +28,9 @@ void query_run(uint16_t port, const char *query, char *cell, size_t cell_size)
     }
     PQclear(result);
     PQfinish(conn);
+}
+
+void query_run(uint16_t port, const char *query, char *cell, size_t cell_size)
+{
+    query_run_as("postgres", port, query, cell, cell_size);
 }
