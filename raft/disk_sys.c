@@ -215,6 +215,31 @@ enum status disk_try_apart(void (*work)(void *), void *argument, struct err *err
     return STATUS_OK;
 }
 
+enum status disk_read_through(const char *dir, const char *name, struct err *err)
+{
+    char path[PATH_MAX];
+    char bytes[65536];
+    ssize_t count;
+    int fd;
+    enum status status = path_in(dir, name, path, err);
+
+    if (status != STATUS_OK) {
+        return status;
+    }
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd == -1) {
+        return sys_err(err, "open a file", errno);
+    }
+    do {
+        count = read(fd, bytes, sizeof bytes);
+    } while (count > 0 || (count == -1 && errno == EINTR));
+    if (count == -1) {
+        status = sys_err(err, "read a file", errno);
+    }
+    (void)close(fd); /* Only read. */
+    return status;
+}
+
 enum status disk_set_aside(const char *dir, const char *from, const char *to, struct err *err)
 {
     char old_path[PATH_MAX];

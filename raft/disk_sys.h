@@ -40,6 +40,9 @@ void disk_unlock(int fd); /* -1 is allowed. */
  */
 MUST_CHECK enum status disk_try_apart(void (*work)(void *), void *argument, struct err *err);
 
+/* Reads a file to its end, for nothing but whether that can be done. IO: it cannot. */
+MUST_CHECK enum status disk_read_through(const char *dir, const char *name, struct err *err);
+
 /* Renames `from` to `to`, both in `dir`, which is synced. A missing file is no error. */
 MUST_CHECK enum status disk_set_aside(
     const char *dir, const char *from, const char *to, struct err *err);

@@ -47,10 +47,14 @@ void record_put_head(const struct record_head *head, uint8_t bytes[RECORD_HEAD_B
     seal(bytes, RECORD_HEAD_BYTES);
 }
 
+uint32_t record_version(const uint8_t *bytes, size_t size)
+{
+    return size >= 8 && is_whole(bytes, size) ? get_u32(&bytes[4]) : 0;
+}
+
 bool record_get_head(const uint8_t *bytes, size_t size, struct record_head *head)
 {
-    if (size != RECORD_HEAD_BYTES || !is_whole(bytes, size) ||
-        get_u32(&bytes[4]) != RECORD_VERSION) {
+    if (size != RECORD_HEAD_BYTES || record_version(bytes, size) != RECORD_VERSION) {
         return false;
     }
     *head = (struct record_head){

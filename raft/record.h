@@ -45,6 +45,9 @@ void record_put_entry(const struct raft_entry *entry, uint64_t chain, uint8_t *b
 size_t record_snapshot_bytes(const struct raft_snapshot *snapshot);
 void record_put_snapshot(const struct raft_snapshot *snapshot, uint8_t *bytes);
 
+/* In what version a head was put, by whatever program; 0 if it is damaged. */
+uint32_t record_version(const uint8_t *bytes, size_t size);
+
 /* False if the bytes are not what was put: cut off, changed, or of another version. */
 MUST_CHECK bool record_get_head(const uint8_t *bytes, size_t size, struct record_head *head);
 MUST_CHECK bool record_get_entry(const uint8_t *bytes, size_t size, struct record_entry *record);

@@ -56,11 +56,12 @@ static enum status lmdb_err(struct err *err, const char *what, int rc)
         return ERR(err, FULL, "could not %s: %s", what, mdb_strerror(rc));
     case MDB_CORRUPTED:
     case MDB_INVALID:
-    case MDB_VERSION_MISMATCH:
     case MDB_PAGE_NOTFOUND:
     case MDB_INCOMPATIBLE:
     case MDB_NOTFOUND: /* Only what the head says is there is asked for. */
         return ERR(err, CORRUPT, "could not %s: %s", what, mdb_strerror(rc));
+    case MDB_VERSION_MISMATCH: /* Written by another LMDB: whole, for that one. */
+        return ERR(err, INVALID, "could not %s: %s", what, mdb_strerror(rc));
     default: /* The rest of LMDB's codes and all of errno. */
         return ERR(err, IO, "could not %s: %s", what, mdb_strerror(rc));
     }
@@ -85,12 +86,19 @@ static enum status read_head(MDB_txn *txn, MDB_dbi meta, struct record_head *hea
     MDB_val key = name_key(head_name);
     MDB_val value;
     const int rc = mdb_get(txn, meta, &key, &value);
+    uint32_t version;
 
     if (rc == MDB_NOTFOUND) {
         return ERR(err, NOT_FOUND, "the store has no head");
     }
     if (rc != 0) {
         return lmdb_err(err, "read the head", rc);
+    }
+    version = record_version(value.mv_data, value.mv_size);
+    if (version != 0 && version != RECORD_VERSION) {
+        return ERR(
+            err, INVALID, "it is of format %u, and this program knows %d only", version,
+            RECORD_VERSION);
     }
     if (!record_get_head(value.mv_data, value.mv_size, head)) {
         return ERR(err, CORRUPT, "the head is damaged");
@@ -659,6 +667,18 @@ static void read_all(void *argument)
     }
 }
 
+/* In a map what rot does to the reader and a read error of the disk are one: SIGBUS. */
+static enum status look_for_read_error(const char *dir, struct err *err)
+{
+    struct err read_err;
+
+    if (disk_read_through(dir, "data.mdb", &read_err) == STATUS_OK) {
+        return STATUS_CORRUPT;
+    }
+    *err = read_err;
+    return err->status;
+}
+
 enum status store_lmdb_open(
     const struct store_lmdb_settings *settings, struct store_lmdb **store, struct err *err)
 {
@@ -672,6 +692,9 @@ enum status store_lmdb_open(
     status = disk_lock(settings->dir, &made->lock_fd, err);
     if (status == STATUS_OK) {
         status = disk_try_apart(read_all, &copy, err);
+    }
+    if (status == STATUS_CORRUPT) {
+        status = look_for_read_error(settings->dir, err);
     }
     if (status == STATUS_OK) {
         status = open_env(settings, 0, &made->env, err);

@@ -7,7 +7,8 @@
  *
  * The file is mapped, so a read error of the disk is SIGBUS, not a status; so is much of
  * what rot does to LMDB's own pages, which have no checksum. store_lmdb_open() therefore
- * reads everything in a child process first. Later a SIGBUS ends the process, which is
+ * reads everything in a child process first; should that die, reading without a map tells
+ * which of the two it was. Later a SIGBUS ends the process, which is
  * what a failed disk deserves: the lease and the guard do the rest.
  */
 #ifndef PGBATON_RAFT_STORE_LMDB_H
@@ -47,8 +48,9 @@ struct store_write {
  * Opens the store, creates it with a new incarnation if the directory has none. To be
  * called before the process starts its second thread, because it forks.
  * REFUSED: another process has it. CORRUPT: what is there cannot be used; the caller
- * decides whether to store_lmdb_reset() and to come back as a new member. FULL, IO or
- * TIMEOUT: the disk or the machine; nothing is known about the store, which stays as it is.
+ * decides whether to store_lmdb_reset() and to come back as a new member. INVALID: another
+ * version of LMDB or of ours has written it. FULL, IO or TIMEOUT: the disk or the machine;
+ * nothing is known about the store, which stays as it is.
  */
 MUST_CHECK enum status store_lmdb_open(
     const struct store_lmdb_settings *settings, struct store_lmdb **store, struct err *err);

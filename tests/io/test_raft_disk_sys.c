@@ -104,6 +104,18 @@ static void test_the_child_has_an_end_whatever_it_meets(void **state)
     test_ok(disk_try_apart(look_for_bounds, NULL, &err), &err);
 }
 
+/* A process has nothing at its address 0, so reading its memory from there fails. */
+static void test_a_file_that_cannot_be_read_to_its_end_is_told(void **state)
+{
+    struct err err;
+
+    (void)state;
+    test_ok(disk_read_through("/proc/self", "status", &err), &err);
+    assert_int_equal(disk_read_through("/proc/self", "mem", &err), STATUS_IO);
+    assert_non_null(strstr(err.text, "could not read a file: Input/output error"));
+    assert_int_equal(disk_read_through("/proc/self", "no such file", &err), STATUS_IO);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -111,6 +123,7 @@ int main(void)
         cmocka_unit_test(test_an_end_is_told_with_its_likely_cause),
         cmocka_unit_test(test_work_that_exits_met_something_damaged),
         cmocka_unit_test(test_the_child_has_an_end_whatever_it_meets),
+        cmocka_unit_test(test_a_file_that_cannot_be_read_to_its_end_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

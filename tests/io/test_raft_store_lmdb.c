@@ -44,6 +44,24 @@ static bool fails_now(void)
         (result) = fails_now() ? failure : real(__VA_ARGS__); \
     } while (0)
 
+static bool is_unreadable; /* Files are, in the process that opens the store, too. */
+
+ssize_t read(int fd, void *bytes, size_t size)
+{
+    static __typeof__(&read) real;
+
+    if (real == NULL) {
+        void *symbol = dlsym(RTLD_NEXT, "read");
+
+        memcpy(&real, &symbol, sizeof real);
+    }
+    if (is_unreadable) {
+        errno = EIO;
+        return -1;
+    }
+    return real(fd, bytes, size);
+}
+
 static pid_t spared;      /* The process that raises nothing. */
 static int raised_signal; /* 0: none. */
 
@@ -146,6 +164,7 @@ static int tear_down(void **state)
 
     calls_to_failure = 0;
     raised_signal = 0;
+    is_unreadable = false;
     store_lmdb_close(world->store);
     test_dir_remove(world->dir);
     return 0;
@@ -684,6 +703,22 @@ static void test_a_file_that_was_cut_off_is_refused(void **state)
     assert_int_not_equal(store_lmdb_open(&world->settings, &world->store, &err), STATUS_OK);
 }
 
+static void test_a_store_of_another_version_is_left_alone(void **state)
+{
+    struct world *world = *state;
+    struct err err;
+
+    open_store(world);
+    append_ok(world, 2, 1, 40);
+    close_store(world);
+    calls_to_failure = 1;
+    failure = MDB_VERSION_MISMATCH;
+    assert_int_equal(store_lmdb_open(&world->settings, &world->store, &err), STATUS_INVALID);
+    assert_int_equal(calls_to_failure, 0);
+    open_store(world);
+    assert_log(world, 2, 1, 40);
+}
+
 /* A slow disk or a killed reader says nothing about a store; what reading it does says all. */
 static void test_only_an_end_by_reading_makes_a_store_damaged(void **state)
 {
@@ -720,6 +755,26 @@ static void test_only_an_end_by_reading_makes_a_store_damaged(void **state)
         assert_log(world, 2, 1, 40);
         close_store(world);
     }
+}
+
+/* To who reads a map the two are one signal. */
+static void test_a_read_error_of_the_disk_is_no_damage(void **state)
+{
+    struct world *world = *state;
+    struct err err;
+
+    open_store(world);
+    append_ok(world, 2, 1, 40);
+    close_store(world);
+    spared = getpid();
+    raised_signal = SIGBUS;
+    is_unreadable = true;
+    assert_int_equal(store_lmdb_open(&world->settings, &world->store, &err), STATUS_IO);
+    is_unreadable = false;
+    raised_signal = 0;
+    assert_non_null(strstr(err.text, "could not read a file"));
+    open_store(world);
+    assert_log(world, 2, 1, 40);
 }
 
 /* A copy put back later is whole: only the others, and the mark outside, can tell. */
@@ -807,7 +862,9 @@ int main(void)
         STORE_TEST(test_rot_in_an_entry_is_found_and_named),
         STORE_TEST(test_rot_anywhere_is_found_or_harmless),
         STORE_TEST(test_a_file_that_was_cut_off_is_refused),
+        STORE_TEST(test_a_store_of_another_version_is_left_alone),
         STORE_TEST(test_only_an_end_by_reading_makes_a_store_damaged),
+        STORE_TEST(test_a_read_error_of_the_disk_is_no_damage),
         STORE_TEST(test_a_rolled_back_store_is_whole),
         STORE_TEST(test_a_mark_is_kept_and_its_damage_found),
     };

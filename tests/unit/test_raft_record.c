@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "base/text.h"
 #include "tests/lib/test.h"
 
@@ -62,6 +63,23 @@ static void test_the_head_is_kept_and_guarded(void **state)
         assert_false(record_get_head(bytes, sizeof bytes, &out));
         bytes[i] ^= 0x10;
     }
+}
+
+static void test_a_head_of_another_version_is_no_damaged_one(void **state)
+{
+    const struct record_head in = a_head();
+    uint8_t bytes[RECORD_HEAD_BYTES + 8] = {0};
+    struct record_head out;
+
+    (void)state;
+    record_put_head(&in, bytes);
+    assert_int_equal(record_version(bytes, RECORD_HEAD_BYTES), RECORD_VERSION);
+    put_u32(&bytes[4], RECORD_VERSION + 1);
+    assert_int_equal(record_version(bytes, RECORD_HEAD_BYTES), 0);
+    put_u32(bytes, crc32c(0, &bytes[4], sizeof bytes - 4));
+    assert_int_equal(record_version(bytes, sizeof bytes), RECORD_VERSION + 1);
+    assert_false(record_get_head(bytes, sizeof bytes, &out));
+    assert_int_equal(record_version(bytes, 7), 0);
 }
 
 static void test_a_head_that_contradicts_itself_is_refused(void **state)
@@ -164,6 +182,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_head_is_kept_and_guarded),
+        cmocka_unit_test(test_a_head_of_another_version_is_no_damaged_one),
         cmocka_unit_test(test_a_head_that_contradicts_itself_is_refused),
         cmocka_unit_test(test_an_entry_is_kept_and_guarded),
         cmocka_unit_test(test_a_snapshot_is_kept_and_guarded),
