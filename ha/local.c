@@ -12,6 +12,9 @@
 /* A time that is over for longer is not made up for: the machine slept, or its clock was set. */
 #define SCHEDULE_LATE_MS 15000
 
+/* Nobody was granted for so long: a standby that keeps its pledge is not stopped meanwhile. */
+#define NOBODY_MS 10000
+
 static const char *why_no_restart(const struct ha *ha, const struct ha_restart *restart)
 {
     const struct pg_facts *facts = &ha->facts;
@@ -170,6 +173,32 @@ static void give_up_restart(struct ha *ha)
     }
 }
 
+/*
+ * What was asked of a replica and has not begun is not done to the primary that it became: nobody
+ * asked for that outage, and what it has may be all there is.
+ */
+static void forget_as_grantee(struct ha *ha)
+{
+    if (cluster_grantee(&ha->cluster) != ha->self) {
+        return;
+    }
+    if (ha->reinit_wanted) {
+        ha->reinit_wanted = false;
+        ha_note(
+            ha, HA_NOTE_REQUEST, ha->cluster.epoch, ha->self,
+            "reinitialize is dropped: became the primary before it began");
+    }
+    if (ha->restart_wanted && ha->restart_gone_ms == 0 && ha->facts.in_recovery) {
+        end_restart(ha, 503, "became the primary before the restart began");
+    }
+}
+
+static bool waits_in_vain(const struct ha *ha)
+{
+    return ha->restart_gone_ms == 0 && cluster_grantee(&ha->cluster) == 0 &&
+           time_since(ha->now_ms, ha->phase_since_ms) >= NOBODY_MS;
+}
+
 static void look_after_restart(struct ha *ha)
 {
     const struct pg_facts *facts = &ha->facts;
@@ -188,6 +217,8 @@ static void look_after_restart(struct ha *ha)
         ha->restart_timeout_ms != 0 && ha->restart_gone_ms != 0 &&
         time_since(ha->now_ms, ha->restart_gone_ms) >= ha->restart_timeout_ms) {
         give_up_restart(ha);
+    } else if (waits_in_vain(ha)) {
+        end_restart(ha, 503, "there is no primary to follow");
     }
 }
 
@@ -237,6 +268,7 @@ static void make_way_for_reinit(struct ha *ha)
 void local_tick(struct ha *ha)
 {
     look_at_schedule(ha);
+    forget_as_grantee(ha);
     if (ha->restart_wanted) {
         look_after_restart(ha);
     }

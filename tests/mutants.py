@@ -167,6 +167,8 @@ MUTANTS = [
      "ha/ha.c", "peer->told_epoch >= epoch ?", "peer->told_epoch > epoch ?"),
     ("grant-lag-line", "what lies on a line that was left counts as had", "ha/choose.c",
      "has_lsn = has_lsn < candidate->shared_lsn ? has_lsn : candidate->shared_lsn;", ""),
+    ("reinit-primary", "who was to be rebuilt as a replica is when it was primary", "ha/local.c",
+     "        ha->reinit_wanted = false;\n        ha_note(", "        ha_note("),
     ("grant-lag-switchover", "a switchover has its way also when the primary died before it",
      "ha/leader.c",
      "(request->kind == CLUSTER_REQUEST_SWITCHOVER && !has_stopped_as_planned(ha))) {",

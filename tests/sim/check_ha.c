@@ -446,6 +446,9 @@ void check_armed(struct sim_node *node, uint64_t epoch)
         node, known->armed == 1U << node->number, "epoch %llu has two writable nodes",
         (unsigned long long)epoch);
     CHECK(
+        node, !node->ha->reinit_wanted,
+        "becomes the primary in epoch %llu, and is still to be rebuilt", (unsigned long long)epoch);
+    CHECK(
         node, node->told_gone < epoch,
         "a writable start under epoch %llu, of which it has said that nothing is left",
         (unsigned long long)epoch);

@@ -84,6 +84,17 @@ static bool another_serves(const struct lab *any)
     return lab_primary(any) != PRIMARY && lab_somebody_serves(any);
 }
 
+static bool first_serves(const struct lab *any)
+{
+    return lab_primary(any) == PRIMARY;
+}
+
+/* As the standby knows. */
+static bool nobody_is_granted(const struct lab *any)
+{
+    return ha_cluster(any->nodes[STANDBY - 1].ha)->phase == CLUSTER_REVOKED;
+}
+
 /* What is under way, and what comes behind it. */
 static void hang(uint64_t at)
 {
@@ -313,6 +324,35 @@ static void test_a_time_that_was_slept_through_is_not_made_up_for(void **state)
     assert_int_equal(lab_node(lab, STANDBY)->pg.facts.start_id, start_id);
 }
 
+static void test_who_became_the_primary_is_not_restarted_for_what_a_replica_was_asked(void **state)
+{
+    (void)state;
+    lab_power_off(lab, PRIMARY);
+    lab_until(lab, nobody_is_granted, 5 * TTL_MS);
+    ask_restart(STANDBY, (struct ha_restart){0});
+    lab_until(lab, another_serves, 5 * TTL_MS);
+    assert_int_equal(lab_primary(lab), STANDBY);
+    assert_answer(STANDBY, 503, "became the primary before the restart began");
+    lab_run(lab, 1000);
+    assert_int_equal(lab_cluster(lab)->epoch, 2);
+}
+
+/* It has pledged, and says so as long as somebody may be chosen. */
+static void test_a_replica_is_not_restarted_while_nobody_can_be_primary(void **state)
+{
+    (void)state;
+    lab_node(lab, STANDBY)->pg.stalled = lab_node(lab, 3)->pg.stalled = true;
+    lab_run(lab, 11000); /* More than maximum_lag_on_failover. */
+    lab_power_off(lab, PRIMARY);
+    lab_until(lab, nobody_is_granted, 5 * TTL_MS);
+    ask_restart(STANDBY, (struct ha_restart){0});
+    lab_until(lab, is_answered, 30000);
+    assert_answer(STANDBY, 503, "there is no primary to follow");
+    assert_int_equal(lab_primary(lab), 0);
+    ask_restart(STANDBY, (struct ha_restart){0});
+    assert_answer(STANDBY, 503, "there is no primary to follow");
+}
+
 /* --- Reinit --- */
 
 static void test_only_a_replica_is_rebuilt(void **state)
@@ -349,6 +389,31 @@ static void test_what_is_under_way_is_cancelled_only_by_force(void **state)
     assert_true(standby_clones(lab));
     assert_int_not_equal(lab_node(lab, STANDBY)->pg.action.id, first_clone);
     lab_until(lab, lab_all_is_well, 5000);
+}
+
+/* Else it would be wiped when it is a replica again, whenever that is. */
+static void test_who_became_the_primary_is_not_rebuilt_any_more(void **state)
+{
+    uint64_t data_dir_id;
+
+    (void)state;
+    ask_reinit(STANDBY, false);
+    assert_answer(STANDBY, 200, "reinitialize started");
+    lab_power_off(lab, PRIMARY);
+    lab_until(lab, another_serves, 5 * TTL_MS);
+    assert_int_equal(lab_primary(lab), STANDBY);
+    data_dir_id = lab_node(lab, STANDBY)->pg.facts.record.data_dir_id;
+    lab_power_on(lab, PRIMARY);
+    lab_until(lab, lab_all_is_well, 10000);
+    assert_false(lab_node(lab, STANDBY)->update.watch_closely);
+
+    ask_restart(STANDBY, (struct ha_restart){0});
+    lab_until(lab, is_answered, 5000);
+    assert_answer(STANDBY, 200, "restarted successfully");
+    lab_switchover(lab, STANDBY, STANDBY, PRIMARY, ++last_id);
+    lab_until(lab, first_serves, 5000);
+    lab_until(lab, lab_all_is_well, 5000);
+    assert_int_equal(lab_node(lab, STANDBY)->pg.facts.record.data_dir_id, data_dir_id);
 }
 
 static void test_a_start_that_does_not_end_is_cancelled_by_force(void **state)
@@ -468,8 +533,11 @@ int main(void)
         TEST(test_conditions_are_looked_at_when_the_time_has_come),
         TEST(test_a_restart_meanwhile_was_the_scheduled_one),
         TEST(test_a_time_that_was_slept_through_is_not_made_up_for),
+        TEST(test_who_became_the_primary_is_not_restarted_for_what_a_replica_was_asked),
+        TEST(test_a_replica_is_not_restarted_while_nobody_can_be_primary),
         TEST(test_only_a_replica_is_rebuilt),
         TEST(test_what_is_under_way_is_cancelled_only_by_force),
+        TEST(test_who_became_the_primary_is_not_rebuilt_any_more),
         TEST(test_a_start_that_does_not_end_is_cancelled_by_force),
         TEST(test_a_replica_is_cloned_from_one_that_offers_itself),
         TEST(test_who_wants_the_leaders_copy_gets_it),
