@@ -19,6 +19,7 @@
 #define REPLAY_BYTES_PER_MS  20000 /* Of crash recovery on a slow disk: 20 MB/s. */
 #define START_LEAST_MS       2000  /* Also if nothing is to be started in place. */
 #define SWITCHOVER_MS        5000  /* Then the old primary goes on. */
+#define WAL_PAGE_BYTES       8192  /* The end of a record may be told with a page's header. */
 #define BOOTSTRAP_WAIT_MS    3000  /* For the members that are not there yet. */
 #define FAILED_INIT_MS       60000
 
@@ -684,6 +685,13 @@ static void hand_over(
     }
 }
 
+/* Past the last record of a clean shutdown no standby of it can be. This one was ahead on a line of
+ * its own, perhaps since before the first epoch, and lacks what the primary wrote there. */
+static bool is_past_the_end(const struct ha_status *status, const struct ha_stopped *stopped)
+{
+    return stopped->planned && status->position.lsn > stopped->end.lsn + WAL_PAGE_BYTES;
+}
+
 /* A standby that has everything of the stopped primary, the requested one or the best. */
 static uint64_t find_complete(const struct ha *ha, const struct ha_stopped *stopped)
 {
@@ -703,7 +711,8 @@ static uint64_t find_complete(const struct ha *ha, const struct ha_stopped *stop
         if (status == NULL || node == last->node || status->member.witness ||
             status->run != PG_RUN_UP || !status->in_recovery ||
             status->marker_epoch != old->marker_epoch || status->position.lsn < stopped->end.lsn ||
-            status->watchdog_failed || status->leaving || (status->nofailover && node != wanted) ||
+            is_past_the_end(status, stopped) || status->watchdog_failed || status->leaving ||
+            (status->nofailover && node != wanted) ||
             (wanted != 0 && stopped->planned && node != wanted)) {
             continue;
         }

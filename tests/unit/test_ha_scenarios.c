@@ -812,6 +812,18 @@ static void test_a_switchover_loses_nothing(void **state)
     assert_int_equal(lab_node(lab, 1)->noted[HA_NOTE_DIVERGED], 0);
 }
 
+static void test_a_switchover_goes_to_nobody_who_has_more_than_the_primary_wrote(void **state)
+{
+    (void)state;
+    running(2);
+    lab_node(lab, 2)->pg.lsn += 1u << 20;
+    lab_node(lab, 2)->pg.facts.received_lsn = lab_node(lab, 2)->pg.lsn;
+    lab_switchover(lab, 1, 1, 2, 7);
+    lab_until(lab, another_serves, 20000);
+    assert_int_equal(lab_primary(lab), 1);
+    assert_reply(1, 7, 503);
+}
+
 static void test_a_switchover_that_is_broken_off_leaves_the_old_primary_under_a_new_epoch(
     void **state)
 {
@@ -1434,6 +1446,7 @@ int main(void)
         TEST(test_a_daemon_that_restarts_adopts_its_server),
         TEST(test_a_dead_daemon_ends_its_server_by_the_deadline),
         TEST(test_a_switchover_loses_nothing),
+        TEST(test_a_switchover_goes_to_nobody_who_has_more_than_the_primary_wrote),
         TEST(test_a_switchover_that_is_broken_off_leaves_the_old_primary_under_a_new_epoch),
         TEST(test_a_planned_stop_that_fails_is_made_harder_once),
         TEST(test_a_request_that_nobody_can_carry_out_is_answered),
