@@ -390,7 +390,7 @@ static void put_users(struct builder *builder, const struct node *parameters, bo
             put_recovery(builder, at->key, canonical(at));
         } else if (!knows(builder, at->key)) {
             problem_warning(
-                builder->problems, at, "not a parameter of PostgreSQL %u, left out",
+                builder->problems, at, "refused by PostgreSQL %u, left out",
                 builder->input->server_major);
         } else {
             put(builder, at->key, canonical(at), false);

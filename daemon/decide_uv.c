@@ -85,11 +85,11 @@ enum status decide_dynamic(
     if (status == STATUS_OK) {
         problems_init(&daemon->problems);
         conf_dynamic_read(read, &tree, root, &daemon->problems);
-        conf_postgresql_read(
-            postgresql, &tree, &daemon->conf.conf, read->postgresql, &daemon->problems);
         for (uint32_t i = 0; i < daemon->problems.count; i++) {
             log_warning("dynamic configuration: %s", daemon->problems.items[i].text);
         }
+        conf_postgresql_read(
+            postgresql, &tree, &daemon->conf.conf, read->postgresql, &daemon->problems);
         *dynamic = (struct ha_dynamic){
             .ttl_ms = (uint64_t)read->ttl_ms,
             .maximum_lag_bytes = (uint64_t)read->maximum_lag_on_failover_bytes,
@@ -205,9 +205,13 @@ static void log_notes(const struct ha_update *update)
     for (uint32_t i = 0; i < update->note_count; i++) {
         const struct ha_note *note = &update->notes[i];
 
-        log_write(
-            note_level(note->kind), "epoch %llu: %s: %s", (unsigned long long)note->epoch,
-            ha_note_text(note->kind), note->text);
+        if (note->epoch == 0) {
+            log_write(note_level(note->kind), "%s: %s", ha_note_text(note->kind), note->text);
+        } else {
+            log_write(
+                note_level(note->kind), "epoch %llu: %s: %s", (unsigned long long)note->epoch,
+                ha_note_text(note->kind), note->text);
+        }
     }
 }
 

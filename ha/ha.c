@@ -113,6 +113,28 @@ static void drop_applied(struct ha *ha, uint64_t index)
     memmove(&ha->tail[0], &ha->tail[keep], ha->tail_count * sizeof ha->tail[0]);
 }
 
+static void note_request(struct ha *ha, const struct cluster_request *request)
+{
+    const char *kind = request->kind == CLUSTER_REQUEST_FAILOVER ? "failover" : "switchover";
+    char line[CLUSTER_REASON_SIZE];
+    struct text text;
+
+    text_init(&text, line, sizeof line);
+    text_add(&text, kind);
+    if (request->from != 0) {
+        text_addf(&text, " from \"%.40s\"", ha_name(ha, request->from));
+    }
+    if (request->to != 0) {
+        text_addf(&text, " to \"%.40s\"", ha_name(ha, request->to));
+    }
+    if (request->scheduled_wall_ms > ha->wall_ms) {
+        text_addf(
+            &text, " in %llu s",
+            (unsigned long long)((request->scheduled_wall_ms - ha->wall_ms + 999) / 1000));
+    }
+    ha_note(ha, HA_NOTE_REQUEST, 0, request->to, "%s", line);
+}
+
 /* The line that history and log show: what was decided, and why. */
 static void note_applied(struct ha *ha, const struct command *command)
 {
@@ -146,9 +168,7 @@ static void note_applied(struct ha *ha, const struct command *command)
             (unsigned long long)ha->cluster.config_version);
         return;
     case COMMAND_REQUEST_SET:
-        ha_note(
-            ha, HA_NOTE_REQUEST, 0, command->request.to, "%s",
-            command->request.kind == CLUSTER_REQUEST_FAILOVER ? "failover" : "switchover");
+        note_request(ha, &command->request);
         return;
     case COMMAND_NONE:
     case COMMAND_MEMBER_SET:

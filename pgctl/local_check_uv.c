@@ -96,6 +96,7 @@ static bool note_line(struct check *check, const char *line, size_t length)
     static const char word[] = "parameter \"";
     char text[256];
     const char *message;
+    const char *file;
     char *name;
     size_t name_length;
 
@@ -111,7 +112,10 @@ static bool note_line(struct check *check, const char *line, size_t length)
         return false;
     }
     message = text + strlen("LOG:") + strspn(text + strlen("LOG:"), " ");
-    log_warning("postgresql.parameters: PostgreSQL says: %s; left out", message);
+    file = strstr(message, " in file \""); /* That one is gone in a moment. */
+    log_warning(
+        "postgresql.parameters: PostgreSQL says: %.*s; left out",
+        (int)(file == NULL ? strlen(message) : (size_t)(file - message)), message);
     (void)snprintf(
         check->refused[check->refused_count++], PG_NAME_SIZE, "%.*s", (int)name_length, name);
     return true;

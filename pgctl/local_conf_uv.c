@@ -110,8 +110,7 @@ enum status local_conf_refresh(struct local *local, struct err *err)
     section = root == NULL ? NULL : tree_get(root, "postgresql");
     conf_postgresql_read(&local->pg, &local->tree, local->conf, section, problems);
     local->dynamic_parameters = section == NULL ? NULL : tree_get(section, "parameters");
-    log_problems(problems);
-    free(problems);
+    free(problems); /* Told by who read the file, and by who had the new version decided. */
     if (tree_full(&local->tree)) {
         return ERR(err, FULL, "the settings of PostgreSQL are too large");
     }

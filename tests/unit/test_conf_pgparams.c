@@ -273,7 +273,7 @@ static void test_parameters_the_server_does_not_know_are_left_out(void **state)
     assert_param(world, "jit", "on");
     assert_param(world, "mod.x", "2");
     assert_param(world, "gone_in_15", NULL);
-    settings_assert_warning(world->settings, "gone_in_15: not a parameter of PostgreSQL 15");
+    settings_assert_warning(world->settings, "gone_in_15: refused by PostgreSQL 15");
 }
 
 static void test_recovery_settings_move_to_where_they_belong(void **state)
