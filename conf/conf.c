@@ -402,7 +402,34 @@ static const char *or_else(const char *value, const char *otherwise)
     return value != NULL ? value : otherwise;
 }
 
-static void fill_in(struct conf *conf, struct problems *problems)
+/* What is false as if it were not there is not shown, unless a priority says more about it. */
+static const struct node *published_tags(struct tree *tree, const struct node *tags)
+{
+    static const struct {
+        const char *flag;
+        const char *priority;
+    } flags[] = {
+        {"clonefrom",     NULL               },
+        {"nofailover",    "failover_priority"},
+        {"noloadbalance", NULL               },
+        {"nosync",        "sync_priority"    },
+        {"nostream",      NULL               },
+    };
+    struct node *shown = tags == NULL || tags->kind != NODE_MAP ? NULL : tree_copy(tree, tags);
+
+    for (size_t i = 0; shown != NULL && i < ARRAY_SIZE(flags); i++) {
+        const struct node *flag = tree_child(shown, flags[i].flag);
+        bool value = true;
+
+        if (flag != NULL && node_bool(flag, &value) && !value &&
+            (flags[i].priority == NULL || tree_child(shown, flags[i].priority) == NULL)) {
+            (void)tree_remove(shown, flags[i].flag);
+        }
+    }
+    return shown;
+}
+
+static void fill_in(struct conf *conf, struct tree *tree, struct problems *problems)
 {
     struct conf_tags *tags = &conf->tags;
 
@@ -425,6 +452,7 @@ static void fill_in(struct conf *conf, struct problems *problems)
         &tags->failover_priority, problems);
     settle_priority(
         conf, "tags.nosync", "tags.sync_priority", &tags->nosync, &tags->sync_priority, problems);
+    tags->all = published_tags(tree, tags->all);
 }
 
 /* Read, because their users have them, and not carried out by this version: said, not hidden. */
@@ -476,7 +504,7 @@ void conf_read(
     ASSERT(root->kind == NODE_MAP);
     *conf = (struct conf){.root = root};
     conf_read_keys(local, conf, tree, root, problems);
-    fill_in(conf, problems);
+    fill_in(conf, tree, problems);
     conf_read_unknown(&local, 1, root, why_local, conf, problems);
     check_dcs(conf, tree, problems);
     conf_postgresql_read(&conf->postgresql, tree, conf, NULL, problems);

@@ -262,19 +262,21 @@ static void test_what_this_version_does_not_carry_out_is_said(void **state)
     }
 }
 
-static void test_a_tag_that_is_off_is_nothing_to_warn_of(void **state)
+static void test_tags_that_are_false_are_neither_shown_nor_warned_of(void **state)
 {
+    static const char all[] =
+        "{clonefrom: false, nofailover: no, noloadbalance: off, nosync: false, nostream: false}";
     struct settings *settings = settings_new();
+    struct conf conf;
+    char yaml[1024];
 
     (void)state;
-    (void)read_yaml(
-        settings, NAMES API RAFT
-        "tags: {nofailover: false, noloadbalance: false, clonefrom: false, nosync: false,"
-        " nostream: false}\n"
-        "postgresql: {listen: 'h:1', connect_address: 'h:1', data_dir: /d, " USERS "}\n");
-    for (uint32_t i = 0; i < settings->problems.count; i++) {
-        assert_null(strstr(settings->problems.items[i].text, "tags."));
-    }
+    (void)snprintf(yaml, sizeof yaml, GOOD "tags: %s\n", all);
+    conf = read_yaml(settings, yaml);
+    settings_assert_counts(settings, 0, 0);
+    assert_int_equal(conf.tags.all->count, 0);
+    conf = read_yaml(settings_new(), GOOD "tags: {nofailover: false, failover_priority: 2, a: no}");
+    assert_int_equal(conf.tags.all->count, 3);
 }
 
 static void test_a_method_without_a_command_is_refused(void **state)
@@ -477,7 +479,7 @@ int main(void)
         cmocka_unit_test(test_what_is_unknown_is_warned_of_and_told_where_it_belongs),
         cmocka_unit_test(test_custom_methods_are_no_unknown_settings),
         cmocka_unit_test(test_what_this_version_does_not_carry_out_is_said),
-        cmocka_unit_test(test_a_tag_that_is_off_is_nothing_to_warn_of),
+        cmocka_unit_test(test_tags_that_are_false_are_neither_shown_nor_warned_of),
         cmocka_unit_test(test_a_method_without_a_command_is_refused),
         cmocka_unit_test(test_an_empty_log_format_means_the_usual_one),
         cmocka_unit_test(test_a_witness_needs_no_postgresql),
