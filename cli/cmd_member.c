@@ -165,7 +165,7 @@ static int select_for_reinit(
     struct selection replicas;
     char question[QUESTION_SIZE];
     struct text text;
-    int status = select_members(cluster, names, count, "replica", selection);
+    int status;
 
     for (int i = 0; i < count; i++) {
         const struct node *member = member_find(cluster, names[i]);
@@ -174,6 +174,7 @@ static int select_for_reinit(
             return ctl_error("member \"%s\" is no replica and is not reinitialized", names[i]);
         }
     }
+    status = select_members(cluster, names, count, "replica", selection);
     if (status != CTL_OK || count > 0) {
         return status;
     }

@@ -464,7 +464,9 @@ def test_reinit_takes_replicas_only(cluster):
     assert "Success: reinitialize for member n3\n" in out
     assert "completed on: n3" in out
     assert cluster["n3"].body("POST /reinitialize") == {"force": True, "from_leader": False}
-    refused(cluster.ctl("reinit", "demo", "n1", "--force"), "n1")
+    ended = cluster.ctl("reinit", "demo", "n1", "--force")
+    refused(ended, "n1")
+    assert ended.stderr.count("Error:") == 1
     assert cluster["n1"].calls() == []
 
 
