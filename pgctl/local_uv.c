@@ -248,11 +248,16 @@ void local_renew(struct local *local, uint64_t epoch, uint64_t fence_at_ms, uint
         action->kind == PG_ACTION_START_PRIMARY || action->kind == PG_ACTION_PROMOTE;
 
     /* One that has not armed the guard yet shall arm it with the newest times: it would be
-     * refused, or fenced at once, with those it was begun with. */
-    if (local->busy && becomes_writable && action->epoch == epoch &&
-        deadline_ms > action->deadline_ms) {
-        action->fence_at_ms = fence_at_ms;
-        action->deadline_ms = deadline_ms;
+     * refused, or fenced at once, with those it was begun with. Until then the guard has
+     * nothing to renew. */
+    if (local->busy && becomes_writable && action->epoch == epoch) {
+        if (deadline_ms > action->deadline_ms) {
+            action->fence_at_ms = fence_at_ms;
+            action->deadline_ms = deadline_ms;
+        }
+        if (local->status.armed_epoch != epoch) {
+            return;
+        }
     }
     (void)guard_client_renew(
         &local->guard, epoch,

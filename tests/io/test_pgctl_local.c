@@ -339,6 +339,16 @@ static void make_node(struct node_under_test *node, const char *name)
     open_node(node);
 }
 
+static uint32_t refused_renewals;
+
+static void count_refusals(enum log_level level, const char *message)
+{
+    (void)fprintf(stderr, "%s: %s\n", log_level_name(level), message);
+    if (strstr(message, "the guard refused \"renew\"") != NULL) {
+        refused_renewals++;
+    }
+}
+
 static int set_up(void **state)
 {
     const char *build = getenv("PGBATON_BUILD");
@@ -347,6 +357,7 @@ static int set_up(void **state)
     assert_non_null(build);
     (void)snprintf(guard_program, sizeof guard_program, "%s/pgbaton-guard", build);
     assert_true(file_exists(guard_program));
+    log_set_sink(count_refusals);
     assert_int_equal(uv_loop_init(&loop), 0);
     assert_int_equal(uv_timer_init(&loop, &heartbeat), 0);
     assert_int_equal(uv_timer_start(&heartbeat, on_heartbeat, 100, 100), 0);
@@ -744,7 +755,11 @@ static void promote_in_vain(void)
     conf_unload(&b->file);
     load_settings(b, true);
     local_reload(b->local, &b->file.conf);
-    assert_int_equal(run_action(b, &action), PG_RESULT_REFUSED);
+    local_start(b->local, &action);
+    local_renew(b->local, action.epoch, action.fence_at_ms, action.deadline_ms); /* Too early. */
+    WAIT_FOR(b, b->done.id == action.id);
+    assert_int_equal(refused_renewals, 0);
+    assert_int_equal(b->done.result, PG_RESULT_REFUSED);
     assert_true(text_starts_with(b->done.text, "pre_promote said no"));
     conf_unload(&b->file);
     load_settings(b, false);
