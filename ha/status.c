@@ -151,8 +151,11 @@ void status_fill(struct ha *ha, struct ha_status *status)
     status->member.id = ha->self;
     status->member.witness = settings->witness;
     status->member.data_dir_id = ha->facts.record.data_dir_id;
-    /* The pledge of a voter is what is on its disk. */
+    /* The pledge of a voter is what is on its disk, also if the others have decided it. */
     status->log_epoch = ha->cluster.epoch;
+    if (ha->cluster.phase == CLUSTER_REVOKED && ha->phase_index > ha->durable_index) {
+        status->log_epoch--;
+    }
     for (uint32_t i = 0; i < ha->tail_count && ha->tail[i].index <= ha->durable_index; i++) {
         status->log_epoch = time_max(status->log_epoch, ha->tail[i].epoch);
     }

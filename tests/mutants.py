@@ -160,6 +160,8 @@ MUTANTS = [
     ("grant-not-on-disk", "a pledge counts before it is on the voter's disk", "ha/status.c",
      "i < ha->tail_count && ha->tail[i].index <= ha->durable_index; i++) {",
      "i < ha->tail_count; i++) {"),
+    ("grant-decided-not-on-disk", "a pledge counts when the others have decided it", "ha/status.c",
+     "ha->cluster.phase == CLUSTER_REVOKED && ha->phase_index > ha->durable_index", "false"),
     ("grant-lag", "maximum_lag_on_failover is not looked at", "ha/choose.c",
      "if (!asked_for && choose_lag(input, candidate) > input->maximum_lag_bytes) {",
      "if (false) {"),
