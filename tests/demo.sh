@@ -311,6 +311,15 @@ daemon_runs() {
     [ -n "$(of pgbaton $(pids_in "$demo/n$1"))" ]
 }
 
+# How many nodes have a daemon: a node that was killed and not started again is not waited for.
+count_running() {
+    running=0
+    for node in $nodes; do
+        if daemon_runs "$node"; then running=$((running + 1)); fi
+    done
+    echo "$running"
+}
+
 cluster_json() {
     for node in $nodes; do
         if curl -fsS --max-time 1 "http://127.0.0.1:$(rest_port "$node")/cluster" 2>/dev/null; then
@@ -344,16 +353,17 @@ count() { echo "$1" | grep -o "$2" | wc -l; }
 # describe: how far the cluster is, in one line; `complete` if nothing is missing.
 describe() {
     json=$(cluster_json)
+    wanted=$(($(count_running) - 1))
     leaders=$(count "$json" '"role": *"leader"')
     streaming=$(count "$json" '"state": *"streaming"')
-    if [ "$leaders" -eq 1 ] && [ "$streaming" -eq 2 ] && write_port_works; then
+    if [ "$leaders" -eq 1 ] && [ "$streaming" -eq "$wanted" ] && write_port_works; then
         echo complete
     elif [ -z "$json" ]; then
         echo 'no node answers yet'
     elif [ "$leaders" -ne 1 ]; then
         echo 'no leader yet'
     else
-        echo "n$(primary) leads, $streaming of 2 replicas stream"
+        echo "n$(primary) leads, $streaming of $wanted replicas stream"
     fi
 }
 
@@ -516,6 +526,17 @@ start_node() {
         echo "The daemon of n$started runs already."
     else
         start_daemon "$started"
+        tries=40
+        until daemon_runs "$started"; do
+            tries=$((tries - 1))
+            [ "$tries" -gt 0 ] || fail "the daemon of n$started does not start: $demo/n$started.log"
+            sleep 0.05
+        done
+    fi
+    exec 9<&- # So that another node can be started while this one is waited for.
+    if [ "$(count_running)" -lt 2 ]; then
+        echo "n$started runs, alone. Two of three make a majority: start another one."
+        return 0
     fi
     wait_complete "$started" || { show_list; exit 1; }
     show_list
