@@ -163,13 +163,19 @@ static void initialise(struct ha *ha)
 {
     const struct cluster *cluster = &ha->cluster;
     const struct ha_status *status = ha_known_status(ha, cluster->init_node);
-    const bool failed = status != NULL && status->state == HA_STATE_INITDB_FAILED;
-    const bool gone = ha_fresh_status(ha, cluster->init_node) == NULL &&
-                      time_since(ha->now_ms, ha->led_since_ms) > FAILED_INIT_MS;
+    const bool failed = status != NULL &&
+                        (status->state == HA_STATE_INITDB_FAILED || status->data == PG_DATA_BROKEN);
+    const bool heard = ha_fresh_status(ha, cluster->init_node) != NULL;
+    const bool gone = !heard && time_since(ha->now_ms, ha->led_since_ms) > FAILED_INIT_MS;
     struct command command = {.kind = COMMAND_INIT};
+    char reason[CLUSTER_REASON_SIZE];
 
     if (cluster->init_node != 0 && !failed && !gone) {
-        return; /* It is at work. */
+        (void)snprintf(
+            reason, sizeof reason, "waiting for \"%.40s\", which was to initialise the cluster",
+            ha_name(ha, cluster->init_node));
+        say_no_grant(ha, heard ? "" : reason); /* Who is heard is at work. */
+        return;
     }
     command.node = choose_initialiser(ha);
     if (command.node == 0) {

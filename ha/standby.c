@@ -396,6 +396,20 @@ static void drop_stranded(struct ha *ha)
     }
 }
 
+/*
+ * Also again, where an initdb was cut off: who was named had an empty directory. But somebody else
+ * may have been named while this node was away, and it does not know before it has applied what the
+ * leader has.
+ */
+static bool may_initialise(const struct ha *ha)
+{
+    const struct ha_status *leader = ha_fresh_status(ha, ha->raft.leader_id);
+
+    return ha->cluster.init_node == ha->self && !ha->initdb_failed && leader != NULL &&
+           leader->applied_index <= ha->applied_index &&
+           (ha->facts.data == PG_DATA_EMPTY || ha->facts.data == PG_DATA_PARTIAL);
+}
+
 void standby_plan(struct ha *ha)
 {
     if (!ha_settled(ha)) {
@@ -405,8 +419,7 @@ void standby_plan(struct ha *ha)
     drop_stranded(ha);
     switch (ha->cluster.phase) {
     case CLUSTER_NONE:
-        if (ha->cluster.init_node == ha->self && ha->facts.data == PG_DATA_EMPTY &&
-            !ha->initdb_failed && action_may_start(ha)) {
+        if (may_initialise(ha) && action_may_start(ha)) {
             action_start(ha, (struct pg_action){.kind = PG_ACTION_INITDB}, "new cluster");
         }
         return;

@@ -21,7 +21,7 @@ enum pg_data {
     PG_DATA_UNKNOWN, /* Not looked at yet. */
     PG_DATA_EMPTY,   /* No directory, or nothing in it. */
     PG_DATA_VALID,   /* A control file that can be read. */
-    PG_DATA_PARTIAL, /* An initdb, clone or rewind that did not end: must be cloned anew. */
+    PG_DATA_PARTIAL, /* An initdb, clone or rewind that did not end: must be made anew. */
     PG_DATA_BROKEN,  /* Something else is in there, or it cannot be read: hands off. */
 };
 

@@ -5,7 +5,26 @@ import time
 import psycopg2
 import pytest
 
-from lab import READ_PORT, WRITE_PORT, dsn
+from lab import READ_PORT, WRITE_PORT, Lab, dsn
+
+
+def initialising(lab):
+    """The node in whose data directory initdb has begun to write, None if there is none yet."""
+    for name, node in lab.nodes.items():
+        if (node.data / "PG_VERSION").exists():
+            return name
+    return None
+
+
+def test_an_initdb_that_was_cut_off_is_made_again():
+    with Lab() as lab:
+        lab.start()
+        name = lab.wait_for(lambda: initialising(lab), 30, "an initdb")
+        lab.kill_node(name)
+        assert (lab.nodes[name].raft / "partial").exists(), "the fault came too late"
+        lab.start(name)
+        lab.wait_until_healthy()
+        assert lab.primary() == name
 
 
 def test_one_node_initialises_and_two_clone(lab):

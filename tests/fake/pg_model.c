@@ -685,6 +685,14 @@ static uint64_t random_id(struct pg_model *model)
     return prng_next(&model->prng) | 1;
 }
 
+static void become_partial(struct pg_model *model)
+{
+    model->data = PG_DATA_PARTIAL;
+    model->record = (struct pg_record){.partial = true};
+    forget_end(&model->facts);
+    set_record(model);
+}
+
 static void make_cluster(struct pg_model *model)
 {
     model->data = PG_DATA_VALID;
@@ -699,12 +707,15 @@ static void make_cluster(struct pg_model *model)
 
 static void step_initdb(struct pg_model *model)
 {
-    if (model->data != PG_DATA_EMPTY) {
+    if (model->data != PG_DATA_EMPTY && model->data != PG_DATA_PARTIAL) {
         fail(model, "the data directory is not empty");
-        return;
+    } else if (model->step == 0) {
+        become_partial(model);
+        next_step(model, span(model, model->weather->start_ms));
+    } else {
+        make_cluster(model);
+        succeed(model);
     }
-    make_cluster(model);
-    succeed(model);
 }
 
 /* Asks the guard for a start; false if the action has ended. */
@@ -1033,14 +1044,6 @@ static const struct pg_model *find_source(struct pg_model *model)
                : NULL;
 }
 
-static void become_partial(struct pg_model *model)
-{
-    model->data = PG_DATA_PARTIAL;
-    model->record = (struct pg_record){.partial = true};
-    forget_end(&model->facts);
-    set_record(model);
-}
-
 static void step_clone(struct pg_model *model)
 {
     const struct pg_model *from = find_source(model);
@@ -1138,9 +1141,8 @@ static void step_action(struct pg_model *model)
 
 static uint64_t first_delay(struct pg_model *model)
 {
-    return model->action.kind == PG_ACTION_INITDB || model->action.kind == PG_ACTION_BOOTSTRAP_SQL
-               ? span(model, model->weather->start_ms)
-               : span(model, FILES_MS / 2);
+    return model->action.kind == PG_ACTION_BOOTSTRAP_SQL ? span(model, model->weather->start_ms)
+                                                         : span(model, FILES_MS / 2);
 }
 
 void pg_model_start(struct pg_model *model, const struct pg_action *action, uint64_t now_ms)

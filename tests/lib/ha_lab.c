@@ -391,6 +391,10 @@ static void begin_action(struct lab *lab, struct lab_pg *pg, const struct pg_act
     }
     pg->action = *action;
     pg->action_ends_ms = pg->hangs ? TIME_NEVER : lab->now_ms + time_for(action->kind);
+    if (action->kind == PG_ACTION_INITDB) {
+        assert_int_not_equal(pg->facts.data, PG_DATA_VALID);
+        pg->facts.data = PG_DATA_PARTIAL;
+    }
     if (action->kind == PG_ACTION_START_PRIMARY || action->kind == PG_ACTION_PROMOTE) {
         assert_true(action->deadline_ms > lab->now_ms); /* Only under a lease. */
         pg->armed_epoch = action->epoch;

@@ -103,6 +103,66 @@ static void test_exactly_one_node_initialises_the_cluster(void **state)
     assert_int_equal(epoch(), 1);
 }
 
+static bool somebody_initialises(const struct lab *any)
+{
+    for (uint32_t i = 0; i < any->node_count; i++) {
+        if (any->nodes[i].pg.action.kind == PG_ACTION_INITDB) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* In the middle of its initdb; returns who it was. */
+static uint64_t cut_initdb_off(void)
+{
+    uint64_t id;
+
+    lab_until(lab, somebody_initialises, 10000);
+    id = lab_newest(lab, COMMAND_INIT)->command.node;
+    lab_power_off(lab, id);
+    assert_int_equal(lab_node(lab, id)->pg.facts.data, PG_DATA_PARTIAL);
+    return id;
+}
+
+static void test_an_initdb_that_was_cut_off_is_made_again(void **state)
+{
+    uint64_t id;
+
+    (void)state;
+    lab = lab_new(3);
+    id = cut_initdb_off();
+    lab_run(lab, 1000);
+    lab_power_on(lab, id);
+    settle();
+    assert_int_equal(lab_primary(lab), id);
+    assert_int_equal(lab_count(lab, COMMAND_INIT), 1);
+    lab = lab_new(1);
+    lab_power_on(lab, cut_initdb_off());
+    settle();
+}
+
+static void test_who_was_to_initialise_and_comes_too_late_follows(void **state)
+{
+    (void)state;
+    lab = lab_new(3);
+    assert_int_equal(cut_initdb_off(), 1);
+    lab_run(lab, 5000);
+    assert_string_equal(
+        lab_node(lab, lab->leader)->ha->no_grant_reason,
+        "waiting for \"n1\", which was to initialise the cluster");
+    lab_run(lab, 70000);
+    assert_int_not_equal(lab_newest(lab, COMMAND_INIT)->command.node, 1);
+    assert_true(lab_somebody_serves(lab));
+    lab_node(lab, 1)->gets_no_log = true; /* It hears of all that later. */
+    lab_power_on(lab, 1);
+    lab_run(lab, 1000);
+    assert_int_equal(lab_node(lab, 1)->pg.facts.data, PG_DATA_PARTIAL);
+    lab_node(lab, 1)->gets_no_log = false;
+    settle();
+    assert_int_not_equal(lab_primary(lab), 1);
+}
+
 static void test_a_node_alone_is_a_cluster(void **state)
 {
     (void)state;
@@ -1411,6 +1471,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_exactly_one_node_initialises_the_cluster),
+        TEST(test_an_initdb_that_was_cut_off_is_made_again),
+        TEST(test_who_was_to_initialise_and_comes_too_late_follows),
         TEST(test_a_node_alone_is_a_cluster),
         TEST(test_clusters_of_two_and_of_five_form),
         TEST(test_in_peace_nothing_is_written_to_the_log),
