@@ -482,8 +482,12 @@ void rows_footer(const struct node *cluster, struct text *out)
     const struct node *switchover = tree_child(cluster, "scheduled_switchover");
     const char *from = member_field(switchover, "from");
     const char *to = member_field(switchover, "to");
+    const struct node *members = tree_child(cluster, "members");
     bool pause = false;
 
+    if (members == NULL || members->count == 0) {
+        text_add(out, " No member is known: since its start this node has not heard a majority\n");
+    }
     if (node_bool(tree_child(cluster, "pause"), &pause) && pause) {
         text_add(out, " Maintenance mode: on\n");
     }

@@ -54,7 +54,10 @@ void rows_cells(
 /* " Cluster: demo (7415036829190013573) ", for the top border. */
 void rows_header(const struct node *cluster, struct text *out);
 
-/* Pause and the scheduled switchover, as lines below the table; nothing in peace. */
+/*
+ * Pause, the scheduled switchover, and why there is nobody, as lines below the table; nothing in
+ * peace.
+ */
 void rows_footer(const struct node *cluster, struct text *out);
 
 #endif

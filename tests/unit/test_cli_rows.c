@@ -336,6 +336,13 @@ static void test_header_tells_of_a_cluster_without_data(void **state)
     }
 }
 
+static void test_a_node_that_knows_nobody_says_why(void **state)
+{
+    assert_non_null(strstr(
+        render(*state, "{\"scope\": \"demo\", \"members\": []}", ROWS_PRETTY, false),
+        "+\n No member is known: since its start this node has not heard a majority\n"));
+}
+
 static void test_tags_that_read_as_something_else_are_quoted(void **state)
 {
     const char *out = render(
@@ -393,6 +400,7 @@ int main(void)
         cmocka_unit_test(test_extended_shows_columns_that_nobody_fills),
         cmocka_unit_test(test_long_reasons_are_hidden_in_tables_only),
         cmocka_unit_test(test_header_tells_of_a_cluster_without_data),
+        cmocka_unit_test(test_a_node_that_knows_nobody_says_why),
         cmocka_unit_test(test_tags_that_read_as_something_else_are_quoted),
         cmocka_unit_test(test_history_is_a_table_with_blanks_for_what_is_missing),
     };
