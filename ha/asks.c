@@ -60,7 +60,7 @@ static const char *why_not(const struct ha *ha, const struct command *command)
 
     switch (command->kind) {
     case COMMAND_REQUEST_SET:
-        if (cluster->request.kind != CLUSTER_REQUEST_NONE &&
+        if (cluster_request_stands(cluster, ha->wall_ms) &&
             cluster->request.id != command->request.id) {
             return "another switchover or failover is pending";
         }

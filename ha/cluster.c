@@ -285,6 +285,12 @@ static void judge_request(struct cluster *cluster, const struct command *command
     }
 }
 
+bool cluster_request_stands(const struct cluster *cluster, uint64_t wall_ms)
+{
+    return cluster->request.kind != CLUSTER_REQUEST_NONE &&
+           cluster->request.scheduled_wall_ms <= wall_ms;
+}
+
 static bool set_request(struct cluster *cluster, const struct command *command)
 {
     const struct cluster_request *request = &command->request;
@@ -292,12 +298,16 @@ static bool set_request(struct cluster *cluster, const struct command *command)
     if (request->kind == CLUSTER_REQUEST_NONE || request->id == 0) {
         return false;
     }
-    if (cluster->request.kind != CLUSTER_REQUEST_NONE) {
-        return cluster->request.id == request->id; /* A retry changes nothing. */
+    if (cluster->request.id == request->id) {
+        return true; /* A retry changes nothing. */
     }
     /* A late copy of one that has ended already. */
-    if (cluster_outcome(cluster, request->id) != NULL) {
+    if (cluster_outcome(cluster, request->id) != NULL ||
+        cluster_request_stands(cluster, command->wall_ms)) {
         return false;
+    }
+    if (cluster->request.kind != CLUSTER_REQUEST_NONE) {
+        end_request(cluster, 409, "replaced by another request");
     }
     cluster->request = *request;
     cluster->request.granted_epoch = 0;

@@ -163,6 +163,9 @@ const struct cluster_member *cluster_find_name(const struct cluster *cluster, co
 const struct cluster_grant *cluster_grant_of(const struct cluster *cluster, uint64_t epoch);
 const struct cluster_outcome *cluster_outcome(const struct cluster *cluster, uint64_t id);
 
+/* A request that is under way. One that waits for its hour gives way to any other. */
+bool cluster_request_stands(const struct cluster *cluster, uint64_t wall_ms);
+
 /* The node that may serve or is to prepare now: grantee of the newest epoch; 0 while REVOKED. */
 uint64_t cluster_grantee(const struct cluster *cluster);
 

@@ -472,20 +472,13 @@ static void take(struct ha *ha, const struct ha_event *event)
     UNREACHABLE();
 }
 
-/* One for tonight moves nothing all day. */
-static bool request_is_due(const struct ha *ha)
-{
-    const struct cluster_request *request = &ha->cluster.request;
-
-    return request->kind != CLUSTER_REQUEST_NONE && request->scheduled_wall_ms <= ha->wall_ms;
-}
-
 /* A change of primary is under way, or is about to be: look often, tell at once. */
 bool ha_is_moving(const struct ha *ha)
 {
     const struct ha_status *primary = ha_known_status(ha, cluster_grantee(&ha->cluster));
 
-    return ha->cluster.phase != CLUSTER_SERVING || !ha_settled(ha) || request_is_due(ha) ||
+    return ha->cluster.phase != CLUSTER_SERVING || !ha_settled(ha) ||
+           cluster_request_stands(&ha->cluster, ha->wall_ms) ||
            (primary != NULL && (primary->stopped.epoch == ha->cluster.epoch || primary->leaving));
 }
 

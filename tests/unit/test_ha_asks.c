@@ -116,15 +116,30 @@ static void test_a_switchover_from_somebody_else_is_refused(void **state)
     assert_int_equal(lab_count(lab, COMMAND_REQUEST_SET), 0);
 }
 
-static void test_only_one_request_is_pending_at_a_time(void **state)
+static void test_only_one_request_is_under_way_at_a_time(void **state)
+{
+    (void)state;
+    lab_node(lab, 1)->pg.hangs = true; /* It is never stopped. */;
+    ask(1, switchover(1, 2, 7, 0));
+    lab_run(lab, 100);
+    ask(2, switchover(1, 3, 8, lab->now_ms + HOUR_MS));
+    lab_run(lab, 100);
+    assert_int_equal(lab_cluster(lab)->request.id, 7);
+    assert_reply(2, 8, 412, "another switchover or failover is pending");
+}
+
+static void test_a_request_replaces_one_that_waits_for_its_hour(void **state)
 {
     (void)state;
     ask(1, switchover(1, 2, 7, lab->now_ms + HOUR_MS));
     lab_run(lab, 100);
-    ask(2, switchover(1, 3, 8, lab->now_ms + HOUR_MS));
-    lab_run(lab, 100);
     assert_reply(1, 7, 202, "Switchover scheduled");
-    assert_reply(2, 8, 412, "another switchover or failover is pending");
+    ask(2, switchover(1, 3, 8, 0));
+    lab_run(lab, 3000);
+    assert_int_equal(lab_primary(lab), 3);
+    assert_int_equal(cluster_outcome(lab_cluster(lab), 7)->code, 409);
+    lab_run(lab, HOUR_MS);
+    assert_int_equal(lab_primary(lab), 3);
 }
 
 /* The follower has not applied yet what was decided; the new primary is not whom it named. */
@@ -238,7 +253,8 @@ int main(void)
         TEST(test_of_two_changes_of_one_version_the_second_is_told),
         TEST(test_an_ask_is_decided_once_however_often_it_is_sent),
         TEST(test_a_switchover_from_somebody_else_is_refused),
-        TEST(test_only_one_request_is_pending_at_a_time),
+        TEST(test_only_one_request_is_under_way_at_a_time),
+        TEST(test_a_request_replaces_one_that_waits_for_its_hour),
         TEST(test_a_request_that_is_done_is_not_refused),
         TEST(test_a_scheduled_switchover_can_be_taken_back),
         TEST(test_the_primary_is_not_removed),
