@@ -119,7 +119,7 @@ static void test_a_switchover_from_somebody_else_is_refused(void **state)
 static void test_only_one_request_is_under_way_at_a_time(void **state)
 {
     (void)state;
-    lab_node(lab, 1)->pg.hangs = true; /* It is never stopped. */;
+    lab_node(lab, 1)->pg.hangs = true; /* It is never stopped. */
     ask(1, switchover(1, 2, 7, 0));
     lab_run(lab, 100);
     ask(2, switchover(1, 3, 8, lab->now_ms + HOUR_MS));
