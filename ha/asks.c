@@ -101,7 +101,7 @@ static bool lead(struct ha *ha, const struct command *command, const char **reas
     }
     if (command->kind == COMMAND_MEMBER_REMOVE) {
         /* Out of Raft's membership first; the member table follows (upkeep.c). */
-        if (ha_is_mine(ha) && ha->raft.membership_settled) {
+        if (upkeep_serves(ha) && ha->raft.membership_settled) {
             ha->update->remove_member = command->node;
         }
         return true;

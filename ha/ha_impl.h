@@ -248,6 +248,9 @@ void leader_tick(struct ha *ha);
 /* upkeep.c: members, configuration, ttl, where Raft's leadership belongs. */
 void upkeep_tick(struct ha *ha);
 
+/* Rule 15: this node is the serving primary, and its lease runs. */
+bool upkeep_serves(const struct ha *ha);
+
 /* asks.c */
 void asks_add(struct ha *ha, const struct command *command);
 void asks_forwarded(struct ha *ha, const struct ha_message *message);

@@ -34,6 +34,12 @@ static bool name_is_taken(const struct ha *ha, uint64_t node, const char *name)
     return false;
 }
 
+bool upkeep_serves(const struct ha *ha)
+{
+    return ha_is_mine(ha) && ha->cluster.phase == CLUSTER_SERVING &&
+           lease_holder_runs(&ha->holder, ha->now_ms);
+}
+
 /*
  * Rule 15: the membership is changed only by a leader that is itself the serving primary. Or by
  * one that has nobody to grant: a majority has pledged and its waits are over, and what a failsafe
@@ -48,9 +54,7 @@ static bool may_change_members(const struct ha *ha)
         ha->cluster.phase == CLUSTER_REVOKED && ha->nobody_ms != 0 &&
         time_since(ha->now_ms, ha->nobody_ms) >= time_lengthen(cluster_ttl_max(&ha->cluster));
 
-    return ha->cluster.phase == CLUSTER_NONE || nobody_serves ||
-           (ha_is_mine(ha) && ha->cluster.phase == CLUSTER_SERVING &&
-            lease_holder_runs(&ha->holder, ha->now_ms));
+    return ha->cluster.phase == CLUSTER_NONE || nobody_serves || upkeep_serves(ha);
 }
 
 static void keep_members(struct ha *ha)

@@ -205,6 +205,29 @@ static void test_a_member_is_first_taken_out_of_raft(void **state)
     assert_null(lab_reply(lab, 1, 7));
 }
 
+static bool second_node_is_granted(const struct lab *any)
+{
+    return lab_cluster(any)->phase == CLUSTER_GRANTED && lab_cluster(any)->last.node == 2;
+}
+
+/* The lease before may run on in the membership that would be changed. */
+static void test_a_grantee_removes_nobody_before_it_serves(void **state)
+{
+    struct command remove = {.kind = COMMAND_MEMBER_REMOVE, .node = 3, .id = 7};
+    struct lab_node *grantee = lab_node(lab, 2);
+
+    (void)state;
+    lab_power_off(lab, 1);
+    lab_until(lab, second_node_is_granted, 5000);
+    assert_int_equal(lab->leader, 2);
+    lab_ask(lab, 2, &remove);
+    assert_int_equal(grantee->update.remove_member, 0);
+    lab_until(lab, lab_somebody_serves, 5000);
+    remove.id = 8;
+    lab_ask(lab, 2, &remove);
+    assert_int_equal(grantee->update.remove_member, 3);
+}
+
 static void test_what_may_not_be_asked_for_is_refused(void **state)
 {
     const struct command grant = {.kind = COMMAND_GRANT, .node = 3, .id = 7};
@@ -259,6 +282,7 @@ int main(void)
         TEST(test_a_scheduled_switchover_can_be_taken_back),
         TEST(test_the_primary_is_not_removed),
         TEST(test_a_member_is_first_taken_out_of_raft),
+        TEST(test_a_grantee_removes_nobody_before_it_serves),
         TEST(test_what_may_not_be_asked_for_is_refused),
         TEST(test_without_a_leader_the_one_who_asks_is_told_in_the_end),
         TEST(test_too_many_asks_at_a_time_are_turned_away),
