@@ -117,6 +117,11 @@ static void read_slot(struct conf_slots *slots, const struct node *node, struct 
         problem_error(problems, node, "more than %d slots; give fewer", CONF_SLOTS_MAX);
         return;
     }
+    if (slot.type == CONF_SLOT_LOGICAL) {
+        problem_warning(
+            problems, node,
+            "without effect in this version: no logical slot is made, or kept over a failover");
+    }
     slots->items[slots->count++] = slot;
 }
 

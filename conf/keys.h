@@ -406,9 +406,8 @@
       "Maintenance: nothing is done automatically.")                                               \
     X("member_slots_ttl", "", SECONDS, member_slots_ttl_ms, "0..31536000", "30min", NULL, RELOAD,  \
       "How long the slot of a vanished member is kept.")                                           \
-    X("slots", "", MAP, slots, "", NULL,                                                           \
-      "{reports: {type: logical, database: app, plugin: pgoutput}}", RELOAD,                       \
-      "Slots that survive a failover.")                                                            \
+    X("slots", "", MAP, slots, "", NULL, "{archive: {type: physical}}", RELOAD,                    \
+      "Physical slots that each primary has; a new one begins them anew.")                         \
     X("permanent_slots", "", MAP, permanent_slots, "", NULL, "{}", RELOAD, "Old name of slots.")   \
     X("permanent_replication_slots", "", MAP, permanent_replication_slots, "", NULL, "{}", RELOAD, \
       "Old name of slots.")                                                                        \

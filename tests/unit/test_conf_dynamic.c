@@ -157,7 +157,8 @@ static void test_slots_are_what_patroni_takes_them_for(void **state)
         CONF_SLOT_LOGICAL};
 
     (void)state;
-    settings_assert_counts(settings, 0, 0);
+    settings_assert_counts(settings, 0, 2);
+    settings_assert_warning(settings, "e: without effect in this version: no logical slot is made");
     assert_int_equal(dynamic.permanent.count, ARRAY_SIZE(types));
     for (uint32_t i = 0; i < ARRAY_SIZE(types); i++) {
         assert_int_equal(dynamic.permanent.items[i].type, types[i]);
