@@ -622,6 +622,7 @@ static json_t *make_state_member(const struct ha_member_view *member)
     put_text(item, "why_failed", status->why_failed);
     put_text(item, "progress", status->progress);
     put_flag(item, "leaving", status->leaving);
+    put_flag(item, "stopping", status->stopping);
     return item;
 }
 

@@ -303,7 +303,7 @@ struct conf_dynamic {
     int64_t max_timelines_history;         /* 0: all. */
     bool check_timeline;
     int64_t primary_start_timeout_ms; /* Or else master_start_timeout. */
-    int64_t primary_stop_timeout_ms;  /* Or else master_stop_timeout; 0: no limit. */
+    int64_t primary_stop_timeout_ms;  /* Or else master_stop_timeout; 0: 30 s. */
     int64_t master_start_timeout_ms;
     int64_t master_stop_timeout_ms;
     int synchronous_mode; /* enum conf_sync_mode; off in a standby cluster. */

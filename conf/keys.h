@@ -386,7 +386,7 @@
     X("master_start_timeout", "", SECONDS, master_start_timeout_ms, "0..86400", NULL, "300",       \
       RELOAD, "Old name of primary_start_timeout.")                                                \
     X("primary_stop_timeout", "", SECONDS, primary_stop_timeout_ms, "0..86400", "0", NULL, RELOAD, \
-      "In synchronous modes: how long a fast stop may take before an immediate one; 0: no limit.") \
+      "How long the fast stop of a primary may take before an immediate one; 0: 30 s.")            \
     X("master_stop_timeout", "", SECONDS, master_stop_timeout_ms, "0..86400", NULL, "0", RELOAD,   \
       "Old name of primary_stop_timeout.")                                                         \
     X("primary_race_backoff", "", SECONDS, ignored_ms, "0..86400", NULL, "0", IGNORED,             \

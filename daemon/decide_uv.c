@@ -94,6 +94,7 @@ enum status decide_dynamic(
             .ttl_ms = (uint64_t)read->ttl_ms,
             .maximum_lag_bytes = (uint64_t)read->maximum_lag_on_failover_bytes,
             .primary_start_timeout_ms = (uint64_t)read->primary_start_timeout_ms,
+            .primary_stop_timeout_ms = (uint64_t)read->primary_stop_timeout_ms,
             .failsafe_mode = read->failsafe_mode,
             .pause = read->pause,
             .use_pg_rewind = postgresql->use_pg_rewind,

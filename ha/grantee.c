@@ -14,6 +14,13 @@
 /* Sent in a moment, whatever maximum_lag_on_failover says: nothing is lost by a planned stop. */
 #define CATCH_UP_BYTES (16U << 20)
 
+/* Of a fast stop: who still fetches WAL then does not get the rest of it. */
+#define STOP_PATIENCE_MS 30000
+
+/* What is written in this time the stop may have to write; a wish may be no wish for a moment,
+ * while a candidate lags. */
+#define PREPARED_FOR_MS 10000
+
 /* How far its WAL goes is known when all of it is replayed. */
 static bool replays_still(const struct pg_facts *facts)
 {
@@ -139,7 +146,7 @@ static void prepare(struct ha *ha)
 static void stop_planned(struct ha *ha, const char *why)
 {
     ha->stopping_epoch = ha->cluster.epoch;
-    ha->stopped_ms = ha->now_ms;
+    ha->stopping_ms = ha->now_ms;
     ha->stopped.end_final = false;
     action_start(
         ha,
@@ -147,9 +154,54 @@ static void stop_planned(struct ha *ha, const char *why)
             .kind = PG_ACTION_STOP,
             .epoch = ha->cluster.epoch,
             .stop = PG_STOP_FAST,
-            .checkpoint_first = true,
+            .prepared = true,
         },
         why);
+}
+
+uint64_t grantee_stop_patience(const struct ha *ha)
+{
+    const uint64_t wanted_ms = ha->dynamic.primary_stop_timeout_ms;
+
+    return wanted_ms != 0 ? wanted_ms : STOP_PATIENCE_MS;
+}
+
+/* Nobody can write any more. That it takes long is borne under the lease, but not for ever: ended
+ * by the fence it would be a failure, with a revocation and its waits. */
+static void press_stop(struct ha *ha)
+{
+    if (ha->action.kind == PG_ACTION_STOP && ha->action.stop == PG_STOP_FAST &&
+        ha->update->action == NULL &&
+        time_since(ha->now_ms, ha->stopping_ms) >= grantee_stop_patience(ha)) {
+        action_start(
+            ha,
+            (struct pg_action){
+                .kind = PG_ACTION_STOP, .epoch = ha->cluster.epoch, .stop = PG_STOP_IMMEDIATE},
+            "the fast stop takes too long");
+    }
+}
+
+static bool is_prepared(const struct ha *ha)
+{
+    return ha->prepared_epoch == ha->cluster.epoch &&
+           time_since(ha->now_ms, ha->prepared_ms) < PREPARED_FOR_MS;
+}
+
+/* What takes long is done first: /primary answers 200 meanwhile, and it is not too late yet for
+ * anything else. */
+static void prepare_stop(struct ha *ha, const char *why)
+{
+    const bool under_way = ha->action.kind == PG_ACTION_PREPARE_STOP;
+    const bool is_overdue =
+        under_way && time_since(ha->now_ms, ha->action_since_ms) >= HA_PREPARE_STOP_MS;
+
+    if (is_prepared(ha) || is_overdue) {
+        stop_planned(ha, why);
+    } else if (!under_way) {
+        action_start(
+            ha, (struct pg_action){.kind = PG_ACTION_PREPARE_STOP, .epoch = ha->cluster.epoch},
+            why);
+    }
 }
 
 /* Not from far behind: all clients would wait until it has the rest, or for nothing. */
@@ -210,15 +262,32 @@ static void stop_at_once(struct ha *ha, const char *why)
         why);
 }
 
+/* NULL: nobody wants it to stop. */
+static const char *why_stop(const struct ha *ha)
+{
+    if (request_is_due(ha) && has_successor(ha, ha->cluster.request.to)) {
+        return "switchover";
+    }
+    if (ha->restart_wanted && ha->facts.start_id == ha->restart_start_id) {
+        return "restart";
+    }
+    return ha->leaving ? "the daemon is being stopped" : NULL;
+}
+
 static void serve(struct ha *ha)
 {
     const struct pg_facts *facts = &ha->facts;
     const uint64_t epoch = ha->cluster.epoch;
+    const char *why = why_stop(ha);
 
     if (facts->writable_start && facts->start_epoch == epoch && facts->run == PG_RUN_UP) {
         ha->ready_epoch = epoch; /* Also after a restart of this daemon. */
     }
-    if (facts->run != PG_RUN_UP || !action_may_start(ha) || ha->stopping_epoch == epoch) {
+    if (ha->stopping_epoch == epoch) {
+        press_stop(ha);
+        return;
+    }
+    if (facts->run != PG_RUN_UP || !action_may_start(ha)) {
         return;
     }
     if (facts->writable_start && facts->start_epoch != epoch) {
@@ -226,12 +295,8 @@ static void serve(struct ha *ha)
         stop_at_once(ha, "it was started under another epoch");
     } else if (hangs(ha)) {
         stop_at_once(ha, "it has not answered for too long");
-    } else if (request_is_due(ha) && has_successor(ha, ha->cluster.request.to)) {
-        stop_planned(ha, "switchover");
-    } else if (ha->restart_wanted && facts->start_id == ha->restart_start_id) {
-        stop_planned(ha, "restart");
-    } else if (ha->leaving) {
-        stop_planned(ha, "the daemon is being stopped");
+    } else if (why != NULL) {
+        prepare_stop(ha, why);
     }
 }
 

@@ -33,6 +33,7 @@ struct ha_dynamic {
     uint64_t ttl_ms;
     uint64_t maximum_lag_bytes;        /* maximum_lag_on_failover */
     uint64_t primary_start_timeout_ms; /* 0: fail over at once instead of starting in place. */
+    uint64_t primary_stop_timeout_ms;  /* Of a planned stop that is not hard; 0: the default. */
     bool failsafe_mode;
     bool pause;
     bool use_pg_rewind;

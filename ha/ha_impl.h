@@ -12,6 +12,11 @@
 #define HA_TAIL_MAX 1024 /* As many entries as Raft's log may hold. */
 #define HA_ASKS_MAX 4
 
+/* A checkpoint and a script of the user's, while the primary serves: that they take long harms
+ * nobody, but they may hang, and somebody waits for the stop. As long as checkpoint_timeout is by
+ * default: what gathers in that time can be written in it. */
+#define HA_PREPARE_STOP_MS 300000
+
 /* The same proposal is made again when it was not decided in this time, or not taken by Raft. */
 #define HA_PROPOSE_AGAIN_MS 1000
 #define HA_REFUSED_AGAIN_MS 20
@@ -105,12 +110,14 @@ struct ha {
     uint64_t failed_ms;
     char why_failed[PG_TEXT_SIZE];
     struct ha_stopped stopped;
-    uint64_t stopped_ms;
     uint64_t bootstrapped_epoch; /* BOOTSTRAP_SQL was done under it. */
     bool initdb_failed;
 
     /* What this node alone was asked for. */
-    uint64_t stopping_epoch; /* A planned stop of this epoch's primary has begun. */
+    uint64_t prepared_epoch; /* PREPARE_STOP was done under it ... */
+    uint64_t prepared_ms;    /* ... at this time. */
+    uint64_t stopping_epoch; /* A planned stop of this epoch's primary has begun ... */
+    uint64_t stopping_ms;    /* ... at this time. */
     bool restart_wanted;
     uint64_t restart_reply;      /* Id of the request; 0: nobody waits. */
     uint64_t restart_start_id;   /* The server that is to be replaced, ... */
@@ -240,6 +247,8 @@ void local_restart_failed(struct ha *ha);
 
 /* grantee.c, standby.c: the two halves of postgres.c. */
 void grantee_plan(struct ha *ha);
+/* How long a planned stop may take before it is made an immediate one. */
+uint64_t grantee_stop_patience(const struct ha *ha);
 void standby_plan(struct ha *ha);
 
 /* leader.c: change of primary. */

@@ -139,7 +139,8 @@ struct ha_status {
     enum ha_member_state state;
     enum ha_member_role role;
     bool pending_restart;
-    bool leaving;              /* The daemon is being stopped. */
+    bool leaving;  /* The daemon is being stopped. */
+    bool stopping; /* A planned stop of the primary that I am is prepared or under way. */
     struct ha_restart restart; /* That is scheduled here. */
     uint64_t failed_epoch;     /* Tried this grant and failed: left out until facts change. */
     char why_failed[PG_TEXT_SIZE];

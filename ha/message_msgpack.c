@@ -80,6 +80,7 @@ static const struct field status_fields[] = {
     FIELD_ENUM("role", struct ha_status, role, FIELD_UP_TO(HA_ROLE_WITNESS)),
     FIELD_BOOL("pending", struct ha_status, pending_restart),
     FIELD_BOOL("leaving", struct ha_status, leaving),
+    FIELD_BOOL("stopping", struct ha_status, stopping),
     FIELD_UINT("restart.at", struct ha_status, restart.at_wall_ms),
     FIELD_BOOL("restart.pending", struct ha_status, restart.pending_only),
     FIELD_TEXT("restart.role", struct ha_status, restart.role),

@@ -20,14 +20,16 @@
 
 bool action_may_start(const struct ha *ha)
 {
-    return ha->action.kind == PG_ACTION_NONE && ha->update->action == NULL &&
-           ha->now_ms >= ha->retry_ms;
+    return (ha->action.kind == PG_ACTION_NONE || ha->action.kind == PG_ACTION_PREPARE_STOP) &&
+           ha->update->action == NULL && ha->now_ms >= ha->retry_ms;
 }
 
 void action_start(struct ha *ha, struct pg_action action, const char *why)
 {
     ASSERT(ha->update->action == NULL);
-    ASSERT(ha->action.kind == PG_ACTION_NONE || action.kind == PG_ACTION_STOP);
+    ASSERT(
+        ha->action.kind == PG_ACTION_NONE || ha->action.kind == PG_ACTION_PREPARE_STOP ||
+        action.kind == PG_ACTION_STOP);
     action.id = ++ha->action_id;
     ha->action = action;
     ha->action_since_ms = ha->now_ms;
@@ -99,6 +101,10 @@ static void succeed(struct ha *ha, const struct pg_action_done *done)
         ha->bootstrapped_epoch = ha->action.epoch;
         ha->ready_epoch = ha->action.epoch;
         return;
+    case PG_ACTION_PREPARE_STOP:
+        ha->prepared_epoch = ha->action.epoch;
+        ha->prepared_ms = ha->now_ms;
+        return;
     case PG_ACTION_STOP:
         /* Else the position is only the end that is sure, and there may be more behind it. */
         if (ha->facts.wal_end.lsn != 0) {
@@ -151,7 +157,7 @@ void postgres_done(struct ha *ha, const struct pg_action_done *done)
     const struct pg_action ended = ha->action;
 
     if (done->id != ha->action.id) {
-        return; /* Cancelled by a STOP that took its place. */
+        return; /* Cancelled by one that took its place. */
     }
     if (done->result == PG_RESULT_OK) {
         succeed(ha, done);
@@ -174,6 +180,7 @@ void postgres_done(struct ha *ha, const struct pg_action_done *done)
         case PG_ACTION_NONE:
         case PG_ACTION_FOLLOW:
         case PG_ACTION_CUT:
+        case PG_ACTION_PREPARE_STOP:
         case PG_ACTION_STOP:
         case PG_ACTION_CLONE:
         case PG_ACTION_REWIND:
@@ -413,14 +420,17 @@ static void keep_slots(struct ha *ha)
 static bool leads_others(const struct ha *ha)
 {
     return ha->raft.leader && ha->raft.member_count > 1 &&
-           time_since(ha->now_ms, ha->leaving_ms) < LEAVE_LEADER_MS;
+           time_since(ha->now_ms, time_max(ha->leaving_ms, ha->facts.stopped_since_ms)) <
+               LEAVE_LEADER_MS;
 }
 
 /* Stop what runs and go. A primary hands over first; see grantee.c. */
 static void leave(struct ha *ha)
 {
     const bool handed_over = cluster_grantee(&ha->cluster) != ha->self;
-    const bool too_long = time_since(ha->now_ms, ha->leaving_ms) > LEAVE_PATIENCE_MS;
+    const uint64_t patience_ms =
+        LEAVE_PATIENCE_MS + (ha->action.kind == PG_ACTION_PREPARE_STOP ? HA_PREPARE_STOP_MS : 0);
+    const bool too_long = time_since(ha->now_ms, ha->leaving_ms) > patience_ms;
 
     if (ha->settings.witness || !ha->facts_known) {
         ha->update->left = true;
@@ -431,7 +441,7 @@ static void leave(struct ha *ha)
     }
     if (ha->facts.run == PG_RUN_STOPPED) {
         ha->update->left =
-            too_long || ha->raft.member_count <= 1 ||
+            ha->raft.member_count <= 1 ||
             time_since(ha->now_ms, ha->facts.stopped_since_ms) >= LEAVE_HANDOVER_MS ||
             ((handed_over || ha->cluster.phase == CLUSTER_NONE) && !leads_others(ha));
     } else if ((handed_over || too_long) && ha->action.kind != PG_ACTION_STOP) {
@@ -445,7 +455,8 @@ static void leave(struct ha *ha)
 static void reload(struct ha *ha)
 {
     if (!ha->reload_wanted || ha->facts.run != PG_RUN_UP || !ha->facts.sql_ok ||
-        ha->cluster.phase != CLUSTER_SERVING || !action_may_start(ha) ||
+        ha->cluster.phase != CLUSTER_SERVING || ha->action.kind != PG_ACTION_NONE ||
+        !action_may_start(ha) ||
         (ha->facts.in_recovery && ha->followed_epoch != ha->cluster.epoch)) {
         return; /* Files without the upstream would end the stream. */
     }

@@ -7,7 +7,8 @@
 #include "base/time.h"
 #include "ha/ha_impl.h"
 
-/* How long a planned stop may take before the rounds end and the others may suspect. */
+/* For an immediate stop to get through, and for a hand-over: then the rounds end, and the others
+ * may suspect. */
 #define PLANNED_STOP_MS 10000
 
 uint64_t rounds_kill_budget(const struct ha *ha)
@@ -189,10 +190,20 @@ static bool has_waited(const struct ha *ha)
                              &ha->voter, ha->self, last->epoch, log.holds_serving, log.ttl_max_ms);
 }
 
+/* As long as is borne, and then for what comes after it; see grantee.c. */
+static bool stops_in_time(const struct ha *ha)
+{
+    const uint64_t over_ms = ha->facts.run == PG_RUN_STOPPED
+                                 ? ha->facts.stopped_since_ms
+                                 : time_add(ha->stopping_ms, grantee_stop_patience(ha));
+
+    return time_since(ha->now_ms, over_ms) < PLANNED_STOP_MS;
+}
+
 /*
  * From GRANT on, while preparing (the wait of the voters and the replay run side by side);
- * after SERVING only while PostgreSQL is writable, or stopped on purpose for the time that a
- * hand-over takes. Else the others must be able to suspect this node.
+ * after SERVING only while PostgreSQL is writable, or stopped on purpose for the time that this and
+ * a hand-over take. Else the others must be able to suspect this node.
  */
 static bool may_send(const struct ha *ha)
 {
@@ -207,7 +218,7 @@ static bool may_send(const struct ha *ha)
         return has_waited(ha);
     }
     if (ha->stopping_epoch == epoch) {
-        return time_since(ha->now_ms, ha->stopped_ms) < PLANNED_STOP_MS;
+        return stops_in_time(ha);
     }
     /* A server that takes no connections for a moment is still the writable one. */
     return facts->writable_start && facts->start_epoch == epoch && facts->run != PG_RUN_STOPPED &&

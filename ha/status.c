@@ -32,6 +32,7 @@ static enum ha_member_state member_state(const struct ha *ha)
     case PG_ACTION_PROMOTE:
     case PG_ACTION_FOLLOW:
     case PG_ACTION_CUT:
+    case PG_ACTION_PREPARE_STOP:
     case PG_ACTION_STOP:
     case PG_ACTION_REWIND:
     case PG_ACTION_RELOAD:
@@ -143,6 +144,8 @@ void status_fill(struct ha *ha, struct ha_status *status)
         .clonefrom = settings->clonefrom,
         .can_bootstrap = settings->can_bootstrap,
         .leaving = ha->leaving,
+        .stopping = ha->action.kind == PG_ACTION_PREPARE_STOP ||
+                    (ha->stopping_epoch != 0 && ha->stopping_epoch == ha->cluster.epoch),
         .restart = ha->scheduled,
         .failed_epoch = ha->failed_epoch,
         .state = member_state(ha),
@@ -302,6 +305,7 @@ static const struct news news[] = {
     NEWS(role),
     NEWS(pending_restart),
     NEWS(leaving),
+    NEWS(stopping),
     NEWS(restart.at_wall_ms),
     NEWS(failed_epoch),
     NEWS(why_failed),

@@ -225,6 +225,14 @@ static void keep_ttl(struct ha *ha)
     }
 }
 
+/* Its primary is at it, and has limits of its own for that. */
+static bool is_being_carried_out(const struct ha *ha)
+{
+    const struct ha_status *primary = ha_fresh_status(ha, ha->cluster.last.node);
+
+    return primary != NULL && primary->stopping;
+}
+
 /* A request that nobody can carry out is answered, not kept for ever. */
 static void keep_request(struct ha *ha)
 {
@@ -236,7 +244,7 @@ static void keep_request(struct ha *ha)
         ha->request_id = 0;
         return;
     }
-    if (ha->request_id != request->id) {
+    if (ha->request_id != request->id || is_being_carried_out(ha)) {
         ha->request_id = request->id;
         ha->request_due_ms = ha->now_ms;
     }

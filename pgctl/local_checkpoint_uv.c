@@ -1,9 +1,12 @@
 /*
- * The checkpoint after a promotion, beside all actions.
+ * Checkpoints, on a connection of their own: the status query goes on beside it.
  *
- * PostgreSQL itself asks for one, and takes its time over it. Until it is done the control file
- * names the old timeline, for which whoever has to rewind from here would have to wait; and a
- * crash would replay from before the promotion.
+ * After a promotion, beside all actions. PostgreSQL itself asks for one, and takes its time over
+ * it. Until it is done the control file names the old timeline, for which whoever has to rewind
+ * from here would have to wait; and a crash would replay from before the promotion.
+ *
+ * Before a planned stop: what is written then need not be written by the stop, when nobody is
+ * served.
  */
 #include <stdio.h>
 
@@ -12,12 +15,23 @@
 #include "base/time.h"
 #include "pgctl/local_impl_uv.h"
 
+/* The action goes on in the next turn of the loop: who ends this may be in the middle of something,
+ * or be that action itself. */
+static void end(struct local *local)
+{
+    if (local->checkpointed != NULL) {
+        step_poll(local, 0, local->checkpointed);
+        local->checkpointed = NULL;
+    }
+}
+
 static void drop(struct local *local)
 {
     struct sql *sql = local->checkpoint;
 
     local->checkpoint = NULL;
     sql_close(sql);
+    end(local);
 }
 
 static void on_checkpoint(void *owner, const struct sql_result *result)
@@ -26,10 +40,10 @@ static void on_checkpoint(void *owner, const struct sql_result *result)
 
     if (result->failure == SQL_FAILURE_NONE) {
         log_info(
-            "checkpoint after the promotion done after %llu ms",
+            "checkpoint done after %llu ms",
             (unsigned long long)time_since(clock_boot_ms(), local->checkpoint_ms));
     } else {
-        log_warning("checkpoint after the promotion failed: %s", result->text);
+        log_warning("checkpoint failed: %s", result->text);
     }
     drop(local);
 }
@@ -45,7 +59,7 @@ static void on_failed(void *owner, enum sql_failure failure, const struct err *e
 
     (void)failure;
     if (local->checkpoint != NULL) { /* Else its query has failed, which said so. */
-        log_warning("no checkpoint after the promotion: %s", err->text);
+        log_warning("no checkpoint: %s", err->text);
         drop(local);
     }
 }
@@ -78,13 +92,14 @@ void checkpoint_begin(struct local *local)
     if (sql_open(&local->checkpoint, local->loop, &open, &checkpoint_events, local, &err) !=
         STATUS_OK) {
         local->checkpoint = NULL;
-        log_warning("no checkpoint after the promotion: %s", err.text);
+        log_warning("no checkpoint: %s", err.text);
+        end(local);
         return;
     }
     local_hold(local);
     local->checkpoint_ms = clock_boot_ms();
     if (sql_query(local->checkpoint, "CHECKPOINT", 0, on_checkpoint, local, &err) != STATUS_OK) {
-        log_warning("no checkpoint after the promotion: %s", err.text);
+        log_warning("no checkpoint: %s", err.text);
         drop(local);
     }
 }

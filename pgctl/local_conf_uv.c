@@ -215,7 +215,11 @@ static bool is_primary(const struct pg_facts *facts)
     return facts->writable_start || (facts->sql_ok && !facts->in_recovery);
 }
 
-enum pgparams_role local_role(const struct local *local)
+/*
+ * What the action at hand makes of the server; beside those that make something of it, what the
+ * server is, also one that was found running.
+ */
+static enum pgparams_role find_role(const struct local *local)
 {
     switch (local->busy ? local->action.kind : PG_ACTION_NONE) {
     case PG_ACTION_INITDB:
@@ -229,6 +233,7 @@ enum pgparams_role local_role(const struct local *local)
         return PGPARAMS_ROLE_REPLICA;
     case PG_ACTION_NONE:
     case PG_ACTION_CUT:
+    case PG_ACTION_PREPARE_STOP:
     case PG_ACTION_STOP:
     case PG_ACTION_RELOAD:
     case PG_ACTION_BOOTSTRAP_SQL:
@@ -239,7 +244,7 @@ enum pgparams_role local_role(const struct local *local)
 
 void local_conf_params(struct local *local, struct pgparams *pgparams)
 {
-    const enum pgparams_role role = local_role(local);
+    const enum pgparams_role role = find_role(local);
     struct problems *problems = calloc(1, sizeof *problems);
     const struct controldata *control = &local->control;
     struct pgparams_input input = {

@@ -12,7 +12,7 @@
  *   local_watch_uv.c   facts of the guard and the status query
  *   local_look_uv.c    facts of the data directory, and the record
  *   local_measure_uv.c the end of WAL in the files of a stopped server
- *   local_checkpoint_uv.c  the checkpoint after a promotion; runs beside actions
+ *   local_checkpoint_uv.c  checkpoints after a promotion and before a stop
  *   local_check_uv.c   parameters that PostgreSQL would refuse
  *   local_conf_uv.c    settings in effect, texts of the files
  *   local_*_uv.c       one file for each group of actions
@@ -202,14 +202,15 @@ struct local {
     struct controldata control;
     struct measure measure;
     struct check check;
-    local_step *checked;  /* The action's; called when a check has ended. */
-    local_step *measured; /* The action's; called when a measurement has ended. */
+    local_step *checked;      /* The action's; called when a check has ended. */
+    local_step *measured;     /* The action's; called when a measurement has ended. */
+    local_step *checkpointed; /* The action's; called when a checkpoint has ended. */
 
     /* Action. */
     bool busy;
     struct pg_action action;
-    bool stop_waits; /* The current action is being cancelled for `next_stop`. */
-    struct pg_action next_stop;
+    bool next_waits; /* The current action is being cancelled for `next`. */
+    struct pg_action next;
     struct stop stop;
     uint64_t generation;   /* From 1. */
     struct job *job_first; /* The one that runs, and those that wait behind it. */
@@ -232,7 +233,7 @@ struct local {
     uint32_t record_jobs;    /* How many of them are about it. */
     struct pg_record old_record; /* Before a rewind or clone. */
 
-    /* The checkpoint after a promotion. */
+    /* The checkpoint after a promotion, or before a stop. */
     struct sql *checkpoint; /* NULL: none runs. */
     uint64_t checkpoint_ms;
     bool checkpoint_due; /* This server was promoted and is still to be asked for it. */
@@ -319,12 +320,6 @@ void step_cancel(struct local *local);
 MUST_CHECK enum status local_conf_refresh(struct local *local, struct err *err);
 
 /*
- * What the action at hand makes of the server; beside those that make something of it, what the
- * server is, also one that was found running.
- */
-enum pgparams_role local_role(const struct local *local);
-
-/*
  * A job that writes all files for the role and upstream as they are now. If they are too large
  * `err` is filled and the job's `next` is NULL.
  */
@@ -406,6 +401,7 @@ void action_promote(struct local *local);
 void action_follow(struct local *local);
 void action_cut(struct local *local);
 void action_reload(struct local *local);
+void action_prepare_stop(struct local *local);
 void action_stop(struct local *local);
 void action_rewind(struct local *local);
 void action_clone(struct local *local);
@@ -429,7 +425,8 @@ void local_signal_reload(const struct local *local);
 
 /* --- local_checkpoint_uv.c --- */
 
-/* On a connection of its own; one at a time. What becomes of it is logged. */
+/* On a connection of its own; one at a time. What becomes of it is logged, and then
+ * local->checkpointed is called. */
 void checkpoint_begin(struct local *local);
 void checkpoint_cancel(struct local *local);
 

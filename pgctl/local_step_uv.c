@@ -390,6 +390,7 @@ void step_cancel(struct local *local)
     local->generation++;
     local->measured = NULL;
     local->checked = NULL;
+    local->checkpointed = NULL;
     local->guard_request = 0;
     local->work_next = NULL;
     (void)uv_timer_stop(&local->poll);

@@ -1,5 +1,6 @@
 /*
- * Stopping, and the checkpoint before it.
+ * Stopping, and what comes before it: checkpoint and script, as an action of their own or not at
+ * all.
  *
  * A fast stop ends when the archiver is done and the last WAL sender has sent the shutdown
  * checkpoint, which one that hangs may never do. Meanwhile the control file, read again and again,
@@ -116,16 +117,6 @@ static bool is_stuck(const struct local *local)
     return is_shut_down(local) && still_ms >= (archives ? STUCK_ARCHIVER_MS : STUCK_MS);
 }
 
-/* Sessions that do not end, a checkpointer that hangs: the settings say how long to bear it. */
-static bool is_overdue(const struct local *local)
-{
-    const int64_t limit_ms = local->dynamic.primary_stop_timeout_ms;
-    const bool has_begun = is_shut_down(local) || local->stop.state == CONTROL_STATE_SHUTTING_DOWN;
-
-    return limit_ms > 0 && local_role(local) == PGPARAMS_ROLE_PRIMARY && !has_begun &&
-           time_since(clock_boot_ms(), local->stop.began_ms) >= (uint64_t)limit_ms;
-}
-
 /* Whether a fast stop is to be made a harder one now. */
 static bool wants_pressing(struct local *local)
 {
@@ -137,10 +128,6 @@ static bool wants_pressing(struct local *local)
     }
     if (stop->mode == GUARD_STOP_FAST && is_stuck(local)) {
         log_warning("PostgreSQL is shut down, but what it sends or archives hangs: cut off");
-        stop->mode = GUARD_STOP_IMMEDIATE;
-    } else if (stop->mode == GUARD_STOP_FAST && is_overdue(local)) {
-        log_warning(
-            "PostgreSQL has not begun to shut down within primary_stop_timeout: stopped at once");
         stop->mode = GUARD_STOP_IMMEDIATE;
     } else if (
         stop->mode == GUARD_STOP_IMMEDIATE &&
@@ -226,7 +213,18 @@ static void ask_guard(struct local *local)
     step_guard(local, guard_client_stop(&local->guard, local->stop.mode), on_stopping);
 }
 
-/* --- 1. Before: checkpoint, script. --- */
+/* --- 1. Before: script. --- */
+
+static void go_on(struct local *local)
+{
+    if (local->action.kind != PG_ACTION_PREPARE_STOP) {
+        ask_guard(local);
+    } else if (local->facts.run == PG_RUN_UP) {
+        local_ok(local);
+    } else {
+        local_fail(local, "PostgreSQL is %s", pg_run_name(local->facts.run));
+    }
+}
 
 static void after_script(struct local *local, const struct run_result *result)
 {
@@ -236,16 +234,15 @@ static void after_script(struct local *local, const struct run_result *result)
         run_explain(result, why, sizeof why);
         log_warning("before_stop failed: %s", why);
     }
-    ask_guard(local);
+    go_on(local);
 }
 
 static void run_script(struct local *local)
 {
     struct run_spec spec;
 
-    if (local->action.stop != PG_STOP_FAST || local->pg.before_stop == NULL ||
-        local->pg.before_stop[0] == '\0') {
-        ask_guard(local);
+    if (local->pg.before_stop == NULL || local->pg.before_stop[0] == '\0') {
+        go_on(local);
         return;
     }
     local_script_spec(local, &spec);
@@ -253,33 +250,32 @@ static void run_script(struct local *local)
     step_run(local, &spec, after_script);
 }
 
-static void after_checkpoint(struct local *local, const struct sql_result *result)
-{
-    if (result->failure != SQL_FAILURE_NONE) {
-        log_warning("checkpoint failed: %s", result->text);
-    }
-    run_script(local); /* Without it the stop only takes longer. */
-}
-
-static void send_checkpoint(struct local *local)
-{
-    step_sql(local, local->work, "CHECKPOINT", 0, after_checkpoint);
-}
-
-/* On its own connection: the status query goes on beside it. */
-static void connect_for_checkpoint(struct local *local)
-{
-    step_connect(local, NULL, local->pg.listen.port, &local->pg.superuser, NULL, send_checkpoint);
-}
-
 void action_stop(struct local *local)
 {
     checkpoint_cancel(local);
     if (watch_is_gone(local)) {
         measure_end(local);
-    } else if (local->action.checkpoint_first && watch_is_up(local)) {
-        connect_for_checkpoint(local);
-    } else {
+    } else if (local->action.stop == PG_STOP_FAST && !local->action.prepared) {
         run_script(local);
+    } else {
+        ask_guard(local);
     }
+}
+
+/* --- 0. Long before: checkpoint, script. --- */
+
+static void after_checkpoint(struct local *local)
+{
+    if (local->facts.run == PG_RUN_UP) {
+        run_script(local); /* Without a checkpoint the stop only takes longer. */
+    } else {
+        go_on(local);
+    }
+}
+
+void action_prepare_stop(struct local *local)
+{
+    checkpoint_cancel(local); /* That of a promotion knows nothing of what was written since. */
+    local->checkpointed = after_checkpoint;
+    checkpoint_begin(local);
 }

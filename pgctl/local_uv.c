@@ -53,17 +53,17 @@ void local_flush(struct local *local)
 
 static void begin_action(struct local *local, const struct pg_action *action);
 
-/* STOP was asked for while something ran, which is over now. */
-static void begin_waiting_stop(struct local *local)
+/* It was asked for in place of something that ran, which is over now. */
+static void begin_next(struct local *local)
 {
-    const struct pg_action stop = local->next_stop;
+    const struct pg_action next = local->next;
 
-    if (!local->stop_waits || !step_is_idle(local)) {
+    if (!local->next_waits || !step_is_idle(local)) {
         return;
     }
-    local->stop_waits = false;
+    local->next_waits = false;
     local->busy = false;
-    begin_action(local, &stop);
+    begin_action(local, &next);
 }
 
 static bool push_facts(struct local *local)
@@ -84,7 +84,7 @@ static void on_flush(uv_timer_t *timer)
     struct pg_action_done dones[LOCAL_DONES_MAX];
     uint32_t count;
 
-    begin_waiting_stop(local); /* May be done at once. */
+    begin_next(local); /* May be done at once. */
     count = local->done_count;
     memcpy(dones, local->dones, sizeof dones);
     local->done_count = 0;
@@ -184,6 +184,9 @@ static void dispatch(struct local *local)
     case PG_ACTION_CUT:
         action_cut(local);
         return;
+    case PG_ACTION_PREPARE_STOP:
+        action_prepare_stop(local);
+        return;
     case PG_ACTION_STOP:
         action_stop(local);
         return;
@@ -222,20 +225,21 @@ void local_start(struct local *local, const struct pg_action *action)
         begin_action(local, action);
         return;
     }
-    ASSERT(action->kind == PG_ACTION_STOP);
-    if (local->stop_waits) {
-        add_done(
-            local, &local->next_stop, PG_RESULT_CANCELLED, (struct pg_position){0}, "stopped anew");
+    ASSERT(
+        action->kind == PG_ACTION_STOP ||
+        (local->action.kind == PG_ACTION_PREPARE_STOP && !local->next_waits));
+    if (local->next_waits) {
+        add_done(local, &local->next, PG_RESULT_CANCELLED, (struct pg_position){0}, "stopped anew");
     } else {
         add_done(
             local, &local->action, PG_RESULT_CANCELLED, (struct pg_position){0},
-            "cancelled by a stop");
+            "cancelled by the next");
         step_cancel(local);
         local->hurry = false;
         local->facts.progress[0] = '\0';
     }
-    local->next_stop = *action;
-    local->stop_waits = true;
+    local->next = *action;
+    local->next_waits = true;
     local_flush(local); /* It begins when nothing of the cancelled action runs any more. */
 }
 

@@ -437,6 +437,8 @@ static void note_stopped(struct local *local, bool was_running)
     }
     if (!local->busy) { /* Else the action will measure, if it is a stop. */
         watch_look(local);
+    } else if (local->action.kind == PG_ACTION_PREPARE_STOP && local->run != NULL) {
+        run_kill(local->run); /* There is nothing left to stop. */
     }
 }
 

@@ -61,6 +61,8 @@ const char *pg_action_name(enum pg_action_kind kind)
         return "follow";
     case PG_ACTION_CUT:
         return "cut";
+    case PG_ACTION_PREPARE_STOP:
+        return "prepare stop";
     case PG_ACTION_STOP:
         return "stop";
     case PG_ACTION_REWIND:

@@ -126,8 +126,11 @@ enum pg_action_kind {
     PG_ACTION_PROMOTE, /* Replay finished, pre_promote run, promoted under `epoch`, marker written.
                         */
     PG_ACTION_FOLLOW,  /* Point the standby at `upstream`, by reload where possible. */
-    PG_ACTION_CUT,  /* Remove primary_conninfo and restore_command everywhere, end the receiver. */
-    PG_ACTION_STOP, /* `stop`; ends when no process of the tree is left. */
+    PG_ACTION_CUT, /* Remove primary_conninfo and restore_command everywhere, end the receiver. */
+    /* Of a planned stop all that may take long, while it serves: CHECKPOINT, then before_stop. The
+     * one action that not only STOP but any other may take the place of. */
+    PG_ACTION_PREPARE_STOP,
+    PG_ACTION_STOP,          /* `stop`; ends when no process of the tree is left. */
     PG_ACTION_REWIND,        /* From `upstream`; server stopped. On failure data becomes PARTIAL. */
     PG_ACTION_CLONE,         /* Empties the directory, base backup from `upstream`. */
     PG_ACTION_RELOAD,        /* Write the configuration files anew and reload. */
@@ -158,8 +161,8 @@ struct pg_action {
     uint64_t fence_at_ms;
     uint64_t deadline_ms;
     enum pg_stop stop;
-    bool checkpoint_first; /* STOP */
-    bool basebackup_only;  /* CLONE: by no other method of the settings. */
+    bool prepared;        /* STOP: PREPARE_STOP came before it, before_stop is not run again. */
+    bool basebackup_only; /* CLONE: by no other method of the settings. */
     struct pg_upstream upstream;
     uint64_t system_identifier; /* CLONE, FOLLOW: refuse another one. */
 };

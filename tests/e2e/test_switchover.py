@@ -2,9 +2,16 @@
 
 import datetime
 
+import contextlib
+import os
+import signal
+
 import pytest
 
 from lab import SHORT_PAUSE, now
+
+
+LONG_CHECKPOINT = 13.0  # Longer than a stop may take until its primary is suspected.
 
 
 def switch_over(lab):
@@ -31,6 +38,36 @@ def test_a_switchover_under_load_loses_no_row(lab):
         lab.wait_for(lambda: probe.wrote_since(done), 10, "writes after the switchover")
     assert probe.longest_gap() < SHORT_PAUSE
     lab.assert_nothing_lost(probe)
+
+
+def test_a_checkpoint_that_takes_long_is_no_outage(lab):
+    old = lab.primary()
+    epoch = lab.epoch()
+    logged = len(lab.nodes[old].log.read_text())
+    query = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'"
+    checkpointer = lab.sql(old, query)[0][0]
+    with lab.probe() as probe:
+        os.kill(checkpointer, signal.SIGSTOP)
+        asked = now()
+        try:
+            with contextlib.suppress(OSError):
+                lab.rest(old, "/switchover", "POST", {"leader": old}, timeout=0.1)
+            lab.wait_while(
+                lambda: lab.status(old, "/primary") == 200, LONG_CHECKPOINT, "it serves on"
+            )
+            assert probe.wrote_since(asked + LONG_CHECKPOINT - 1, lab.nodes[old].address)
+        finally:
+            os.kill(checkpointer, signal.SIGCONT)
+        new = lab.wait_for_another_primary(old, 10)
+        done = now()
+        lab.wait_for(lambda: probe.wrote_since(done), 10, "writes after the switchover")
+    assert probe.longest_gap() < SHORT_PAUSE
+    lab.assert_nothing_lost(probe)
+    assert lab.epoch() == epoch + 1
+    assert lab.state(new)["grants"][-1]["reason"] == "switchover"
+    log = lab.nodes[old].log.read_text()[logged:]
+    assert "database system was shut down" in log
+    assert "was not properly shut down" not in log and "lease ended" not in log
 
 
 def test_the_candidate_that_was_asked_for_becomes_primary(lab):

@@ -172,6 +172,8 @@ static void see_guard(struct pg_model *model)
         facts->stopped_since_ms = model->now_ms;
         if (!model->busy) {
             model->measure_ms = model->now_ms + span(model, 2 * FILES_MS);
+        } else if (model->action.kind == PG_ACTION_PREPARE_STOP) {
+            model->step_ms = model->now_ms; /* It breaks off. */
         }
     }
     if (facts->run != before) {
@@ -968,6 +970,17 @@ static void step_cut(struct pg_model *model)
     end_action(model, PG_RESULT_OK, model->facts.position, "");
 }
 
+static void step_prepare_stop(struct pg_model *model)
+{
+    if (model->step == 0) {
+        next_step(model, prng_between(&model->prng, 0, model->weather->checkpoint_ms));
+    } else if (model->server == PG_MODEL_WRITABLE) {
+        succeed(model);
+    } else {
+        fail(model, "PostgreSQL is not running");
+    }
+}
+
 static enum guard_stop_mode guard_mode(enum pg_stop stop)
 {
     switch (stop) {
@@ -1116,6 +1129,9 @@ static void step_action(struct pg_model *model)
     case PG_ACTION_CUT:
         step_cut(model);
         return;
+    case PG_ACTION_PREPARE_STOP:
+        step_prepare_stop(model);
+        return;
     case PG_ACTION_STOP:
         step_stop(model);
         return;
@@ -1150,7 +1166,7 @@ void pg_model_start(struct pg_model *model, const struct pg_action *action, uint
     model->now_ms = now_ms;
     ASSERT(model->attached);
     if (model->busy) {
-        ASSERT(action->kind == PG_ACTION_STOP);
+        ASSERT(action->kind == PG_ACTION_STOP || model->action.kind == PG_ACTION_PREPARE_STOP);
         end_action(model, PG_RESULT_CANCELLED, (struct pg_position){0}, "cancelled");
         if (model->record.partial) {
             become_partial(model); /* A copy that was broken off. */

@@ -48,6 +48,7 @@ enum pg_model_server {
 struct pg_model_weather {
     uint32_t start_ms; /* Each span is drawn from a quarter of it to all of it. */
     uint32_t promote_ms;
+    uint32_t checkpoint_ms; /* Before a planned stop: any span up to it. */
     uint32_t stop_ms;
     uint32_t kill_ms;
     uint32_t copy_ms;        /* Clone and rewind. */

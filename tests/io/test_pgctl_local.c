@@ -178,7 +178,6 @@ static void do_stop(struct node_under_test *node, enum pg_stop stop)
     struct pg_action action = new_action(PG_ACTION_STOP);
 
     action.stop = stop;
-    action.checkpoint_first = stop == PG_STOP_FAST;
     expect_ok(node, &action);
 }
 
@@ -266,6 +265,7 @@ static void write_settings(const struct node_under_test *node, const char *path,
         "  bin_dir: /usr/lib/postgresql/15/bin\n"
         "  use_pg_rewind: true\n"
         "  pre_promote: %s\n"
+        "  before_stop: 'test ! -x %s/before_stop.sh || exec %s/before_stop.sh'\n"
         "  callbacks: {on_role_change: '%s/callback.sh'}\n"
         "  authentication:\n"
         "    superuser: {username: %s, password: secret}\n"
@@ -274,7 +274,7 @@ static void write_settings(const struct node_under_test *node, const char *path,
         "  parameters_replica: {test.role: replica}\n"
         "  parameters: {unix_socket_directories: '', max_wal_size: 128MB}\n",
         node->name, node->dir, node->dir, (unsigned)node->port, (unsigned)node->port, node->data,
-        refuses ? "'false'" : "'true'", node->dir, node->superuser);
+        refuses ? "'false'" : "'true'", node->dir, node->dir, node->dir, node->superuser);
 
     assert_true(length > 0 && (size_t)length < sizeof text);
     test_ok(file_replace(path, text, (size_t)length, 0600, &err), &err);
@@ -1282,26 +1282,124 @@ static void test_a_fast_stop_waits_for_a_standby_that_still_receives(void **stat
     do_stop(a, PG_STOP_KILL);
 }
 
-static void test_a_fast_stop_that_does_not_begin_becomes_an_immediate_one(void **state)
+/* Its checkpointer hangs, say. */
+static void test_a_fast_stop_gives_way_to_an_immediate_one(void **state)
 {
-    struct pg_action stop = new_action(PG_ACTION_STOP);
+    const struct pg_action fast = new_action(PG_ACTION_STOP);
+    struct pg_action immediate = new_action(PG_ACTION_STOP);
     uint64_t lsn;
 
     (void)state;
+    immediate.stop = PG_STOP_IMMEDIATE;
     do_simple(b, PG_ACTION_START_PRIMARY, 13);
-    close_node(b); /* By a daemon that has only found it, too. */
-    open_node(b);
-    WAIT_FOR(b, b->has_facts && b->facts.run == PG_RUN_UP && b->facts.sql_ok);
-    local_configure(b->local, "{\"primary_stop_timeout\": 1}");
     sql(b, "INSERT INTO t VALUES (1)", NULL, 0);
     lsn = sql_lsn(b, "SELECT pg_current_wal_flush_lsn()");
     assert_int_equal(kill(child(b, "checkpointer"), SIGSTOP), 0);
-    expect_ok(b, &stop);
+    local_start(b->local, &fast);
+    WAIT_FOR(b, b->facts.run == PG_RUN_STOPPING);
+    expect_ok(b, &immediate);
+    assert_int_equal(b->cancelled.id, fast.id);
     assert_false(b->facts.shut_down_cleanly);
     assert_false(b->facts.crashed);
     assert_true(b->done.position.lsn >= lsn);
-    local_configure(b->local, "{}");
     do_simple(b, PG_ACTION_START_PRIMARY, 14);
+}
+
+/* --- What comes before a planned stop. --- */
+
+static void set_before_stop(const char *script)
+{
+    char path[TEST_PATH_SIZE];
+    struct err err;
+
+    test_path(path, b->dir, "before_stop.sh");
+    test_ok(file_replace(path, script, strlen(script), 0755, &err), &err);
+    test_path(path, b->dir, "before_stop.out");
+    (void)unlink(path);
+}
+
+static void remove_before_stop(void)
+{
+    char path[TEST_PATH_SIZE];
+
+    test_path(path, b->dir, "before_stop.sh");
+    assert_int_equal(unlink(path), 0);
+}
+
+static void test_a_stop_is_prepared_while_the_server_serves(void **state)
+{
+    static const char writes[] = "#!/bin/sh\necho >$(dirname $0)/before_stop.out\n";
+    struct pg_action stop = new_action(PG_ACTION_STOP);
+    uint64_t lsn;
+    uint64_t redo_lsn;
+
+    (void)state;
+    set_before_stop(writes);
+    sql(b, "INSERT INTO t VALUES (1)", NULL, 0);
+    lsn = sql_lsn(b, "SELECT pg_current_wal_flush_lsn()");
+    do_simple(b, PG_ACTION_PREPARE_STOP, 14);
+    assert_int_equal(b->facts.run, PG_RUN_UP);
+    redo_lsn = sql_lsn(b, "SELECT redo_lsn FROM pg_control_checkpoint()");
+    assert_true(redo_lsn >= lsn);
+    assert_true(has_file(b, "before_stop.out"));
+    set_before_stop(writes);
+    stop.prepared = true;
+    expect_ok(b, &stop);
+    assert_false(has_file(b, "before_stop.out")); /* Once is enough. */
+    do_simple(b, PG_ACTION_START_PRIMARY, 15);
+    do_stop(b, PG_STOP_FAST);
+    assert_true(has_file(b, "before_stop.out"));
+    remove_before_stop();
+    do_simple(b, PG_ACTION_START_PRIMARY, 16);
+}
+
+static bool waits_for_checkpoint(const struct node_under_test *node)
+{
+    char count[16];
+
+    sql(node,
+        "SELECT count(*) FROM pg_stat_activity WHERE query = 'CHECKPOINT' AND state = 'active'",
+        count, sizeof count);
+    return text_equal(count, "1");
+}
+
+static void test_a_preparation_gives_way_to_whatever_comes(void **state)
+{
+    const struct pg_action prepare = new_action(PG_ACTION_PREPARE_STOP);
+    const pid_t checkpointer = child(b, "checkpointer");
+
+    (void)state;
+    assert_int_equal(kill(checkpointer, SIGSTOP), 0);
+    local_start(b->local, &prepare);
+    WAIT_FOR(b, waits_for_checkpoint(b));
+    do_simple(b, PG_ACTION_RELOAD, 16);
+    assert_int_equal(b->cancelled.id, prepare.id);
+    assert_int_equal(kill(checkpointer, SIGCONT), 0);
+}
+
+static void test_a_preparation_ends_with_the_server(void **state)
+{
+    static const char hangs[] = "#!/bin/sh\necho >$(dirname $0)/before_stop.out\nexec sleep 1000\n";
+    struct pg_action prepare = new_action(PG_ACTION_PREPARE_STOP);
+
+    (void)state;
+    set_before_stop(hangs);
+    local_start(b->local, &prepare);
+    WAIT_FOR(b, has_file(b, "before_stop.out"));
+    assert_int_equal(kill(postmaster(b), SIGKILL), 0);
+    WAIT_FOR(b, b->done.id == prepare.id);
+    assert_int_equal(b->done.result, PG_RESULT_FAILED);
+    remove_before_stop();
+    WAIT_FOR(b, b->facts.run == PG_RUN_STOPPED && b->facts.wal_end.lsn != 0);
+    do_simple(b, PG_ACTION_START_PRIMARY, 17);
+    prepare = new_action(PG_ACTION_PREPARE_STOP);
+    assert_int_equal(kill(child(b, "checkpointer"), SIGSTOP), 0);
+    local_start(b->local, &prepare);
+    WAIT_FOR(b, waits_for_checkpoint(b));
+    assert_int_equal(kill(postmaster(b), SIGKILL), 0);
+    WAIT_FOR(b, b->done.id == prepare.id);
+    WAIT_FOR(b, b->facts.run == PG_RUN_STOPPED && b->facts.wal_end.lsn != 0);
+    do_simple(b, PG_ACTION_START_PRIMARY, 18);
 }
 
 static void test_a_standby_is_not_started_writable(void **state)
@@ -1440,7 +1538,10 @@ int main(void)
         cmocka_unit_test(test_a_primary_that_is_granted_again_gets_the_next_marker_and_goes_on),
         cmocka_unit_test(test_a_fast_stop_does_not_wait_for_a_standby_that_hangs),
         cmocka_unit_test(test_a_fast_stop_waits_for_a_standby_that_still_receives),
-        cmocka_unit_test(test_a_fast_stop_that_does_not_begin_becomes_an_immediate_one),
+        cmocka_unit_test(test_a_fast_stop_gives_way_to_an_immediate_one),
+        cmocka_unit_test(test_a_stop_is_prepared_while_the_server_serves),
+        cmocka_unit_test(test_a_preparation_gives_way_to_whatever_comes),
+        cmocka_unit_test(test_a_preparation_ends_with_the_server),
         cmocka_unit_test(test_wal_that_ends_with_its_segment_is_measured),
         cmocka_unit_test(test_a_callback_is_told_action_role_and_scope),
         cmocka_unit_test(test_a_callback_that_runs_may_finish_when_the_daemon_ends),

@@ -85,7 +85,8 @@ static void new_start(struct lab_pg *pg)
 static void set_stopped(struct lab *lab, struct lab_pg *pg, bool cleanly, bool asked)
 {
     struct pg_facts *facts = &pg->facts;
-    const bool primary = facts->run == PG_RUN_UP && !facts->in_recovery;
+    const bool primary =
+        (facts->run == PG_RUN_UP || facts->run == PG_RUN_STOPPING) && !facts->in_recovery;
 
     if (facts->run == PG_RUN_STOPPED) {
         return;
@@ -193,6 +194,7 @@ static enum pg_result carry_out(struct lab *lab, struct lab_node *node)
         copy_from(lab, node, action->upstream.node);
         return PG_RESULT_OK;
     case PG_ACTION_NONE:
+    case PG_ACTION_PREPARE_STOP:
     case PG_ACTION_RELOAD:
     case PG_ACTION_BOOTSTRAP_SQL:
     default:
@@ -216,6 +218,7 @@ static uint64_t time_for(enum pg_action_kind kind)
     case PG_ACTION_PROMOTE:
     case PG_ACTION_FOLLOW:
     case PG_ACTION_CUT:
+    case PG_ACTION_PREPARE_STOP:
     case PG_ACTION_STOP:
     case PG_ACTION_RELOAD:
     default:
@@ -241,7 +244,8 @@ static void stream(struct lab *lab, struct lab_node *node)
     /* A server that stops sends all it has first, the last record too. */
     const bool streams = facts->run == PG_RUN_UP && facts->in_recovery && source != NULL &&
                          !node->cut && !from->cut && source->lsn >= pg->lsn &&
-                         (source->facts.run == PG_RUN_UP || source->facts.shut_down_cleanly);
+                         (source->facts.run == PG_RUN_UP || source->facts.run == PG_RUN_STOPPING ||
+                          source->facts.shut_down_cleanly);
 
     facts->receiver_running = streams;
     text_copy_cut(facts->receiver_state, sizeof facts->receiver_state, streams ? "streaming" : "");
@@ -405,6 +409,12 @@ static void begin_action(struct lab *lab, struct lab_pg *pg, const struct pg_act
     }
     if (action->kind == PG_ACTION_PROMOTE && pg->promote_ms != 0) {
         pg->action_ends_ms = lab->now_ms + pg->promote_ms;
+    } else if (action->kind == PG_ACTION_PREPARE_STOP && pg->prepare_ms != 0) {
+        pg->action_ends_ms = lab->now_ms + pg->prepare_ms;
+    } else if (action->kind == PG_ACTION_STOP && action->stop == PG_STOP_FAST && pg->stop_ms != 0) {
+        pg->action_ends_ms = lab->now_ms + pg->stop_ms;
+        pg->facts.run = PG_RUN_STOPPING; /* Nobody can write any more. */
+        pg->facts.sql_ok = pg->facts.writable = false;
     }
 }
 

@@ -43,6 +43,8 @@ struct lab_pg {
     bool hangs;                /* The next actions never end. */
     uint32_t control_timeline; /* What it tells while it does not stream; 0: the true one. */
     uint64_t promote_ms;       /* How long a promotion takes; 0: as usual. */
+    uint64_t prepare_ms;       /* The same of what comes before a stop ... */
+    uint64_t stop_ms;          /* ... and of a fast stop. */
 };
 
 struct lab_node {

@@ -545,16 +545,21 @@ static bool would_answer(
            (voter == node || is_quiet_link(world, node->number, voter->number, since_us));
 }
 
-/* It serves, is asked for nothing else, and has been left alone; so has the network but for cuts.
- */
+/* Also while it is stopped as planned, however long that takes. */
+static bool has_server(const struct sim_node *node, uint64_t epoch)
+{
+    return node->pg.server == PG_MODEL_WRITABLE ||
+           (node->ha->stopping_epoch == epoch && pg_model_has_writable_process(&node->pg));
+}
+
+/* It serves, and has been left alone; so has the network but for cuts. */
 static bool should_serve(const struct sim_node *node, uint64_t epoch, uint64_t since_us)
 {
     const struct world *world = node->world;
 
     return sim_is_awake(node) && !node->ended && node->disturbed_us < since_us &&
-           node->config_us < since_us && world->epochs[epoch].served &&
-           node->pg.server == PG_MODEL_WRITABLE && ha_cluster(node->ha)->epoch == epoch &&
-           ha_log_epoch(node->ha) == epoch && node->ha->stopping_epoch != epoch &&
+           node->config_us < since_us && world->epochs[epoch].served && has_server(node, epoch) &&
+           ha_cluster(node->ha)->epoch == epoch && ha_log_epoch(node->ha) == epoch &&
            (world->swarm.loss == 0 || world->calm) && world->storm_us <= since_us &&
            world->swarm.delay_max_us * 20 <= world->swarm.ttl_ms * 1000;
 }

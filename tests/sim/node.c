@@ -421,16 +421,20 @@ static bool read_dynamic(const char *config, struct ha_dynamic *dynamic)
     unsigned long long ttl_ms;
     unsigned long long lag_bytes;
     unsigned long long start_ms;
+    unsigned long long stop_ms;
     unsigned failsafe;
     unsigned rewind;
 
-    if (sscanf(config, SIM_CONFIG_READ, &ttl_ms, &lag_bytes, &start_ms, &failsafe, &rewind) != 5) {
+    if (sscanf(
+            config, SIM_CONFIG_READ, &ttl_ms, &lag_bytes, &start_ms, &stop_ms, &failsafe,
+            &rewind) != 6) {
         return false;
     }
     *dynamic = (struct ha_dynamic){
         .ttl_ms = ttl_ms,
         .maximum_lag_bytes = lag_bytes,
         .primary_start_timeout_ms = start_ms,
+        .primary_stop_timeout_ms = stop_ms,
         .failsafe_mode = failsafe != 0,
         .use_pg_rewind = rewind != 0,
         .remove_on_diverged = true,

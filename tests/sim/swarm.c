@@ -63,7 +63,7 @@ static void draw_postgres(struct pg_model_weather *pg, struct prng *prng)
 {
     pg->start_ms = (uint32_t)ONE_OF(prng, 100, 500, 2500);
     pg->promote_ms = (uint32_t)ONE_OF(prng, 20, 100, 800);
-    pg->stop_ms = (uint32_t)ONE_OF(prng, 20, 200, 1500);
+    pg->stop_ms = (uint32_t)ONE_OF(prng, 20, 200, 1500, 15000);
     pg->kill_ms = 15;
     pg->kill_margin_ms = 30;
     pg->copy_ms = (uint32_t)ONE_OF(prng, 200, 1000, 4000);
@@ -96,4 +96,6 @@ void swarm_draw(struct swarm *swarm, uint64_t seed)
     swarm->client_us = ONE_OF(&prng, 5, 20, 100) * 1000;
     swarm->drift_ppm = (uint32_t)ONE_OF(&prng, 0, 500, 10000);
     swarm->snapshot_entries = (uint32_t)ONE_OF(&prng, 40, 100, 256);
+    swarm->primary_stop_timeout_ms = ONE_OF(&prng, 0, 0, 1000, 8000);
+    swarm->pg.checkpoint_ms = (uint32_t)ONE_OF(&prng, 10, 1000, 15000, 60000);
 }

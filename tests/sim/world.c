@@ -105,7 +105,8 @@ void world_config(const struct world *world, uint64_t ttl_ms, bool failsafe, cha
     const int used = snprintf(
         text, SIM_CONFIG_BYTES, SIM_CONFIG_READ, (unsigned long long)ttl_ms,
         (unsigned long long)world->swarm.maximum_lag_bytes,
-        (unsigned long long)world->swarm.primary_start_timeout_ms, failsafe ? 1U : 0U,
+        (unsigned long long)world->swarm.primary_start_timeout_ms,
+        (unsigned long long)world->swarm.primary_stop_timeout_ms, failsafe ? 1U : 0U,
         world->swarm.use_pg_rewind ? 1U : 0U);
 
     ASSERT(used > 0 && used < SIM_CONFIG_BYTES);

@@ -30,7 +30,8 @@
 #define SIM_WALL_MS     UINT64_C(1700000000000)
 
 /* The dynamic configuration, in place of JSON. */
-#define SIM_CONFIG_READ  "ttl_ms=%llu lag_bytes=%llu start_ms=%llu failsafe=%u rewind=%u"
+#define SIM_CONFIG_READ \
+    "ttl_ms=%llu lag_bytes=%llu start_ms=%llu stop_ms=%llu failsafe=%u rewind=%u"
 #define SIM_CONFIG_BYTES 120
 
 /* --- How a world is made, drawn from the seed --- */
@@ -86,6 +87,7 @@ struct swarm {
     uint64_t ttl_ms;
     uint64_t maximum_lag_bytes;
     uint64_t primary_start_timeout_ms;
+    uint64_t primary_stop_timeout_ms;
     bool failsafe_mode;
     bool use_pg_rewind;
     uint64_t heartbeat_ms;

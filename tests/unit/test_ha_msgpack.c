@@ -230,6 +230,7 @@ static void some_status(struct ha_status *status)
         .timeout_ms = some_u64(),
     };
     some_text(status->restart.role, sizeof status->restart.role);
+    status->stopping = some_bool();
     status->failed_epoch = some_u64();
     some_text(status->why_failed, sizeof status->why_failed);
     some_text(status->pending_restart_reason, sizeof status->pending_restart_reason);
@@ -262,7 +263,7 @@ static void some_message(struct ha_message *message)
  */
 #define COMMAND_PADDING 32
 #define CLUSTER_PADDING 1074
-#define MESSAGE_PADDING 115
+#define MESSAGE_PADDING 114
 
 static size_t count_lost(const void *in, const void *out, size_t size)
 {

@@ -56,6 +56,11 @@ static bool third_epoch_serves(const struct lab *any)
     return another_serves(any) && lab_cluster(any)->epoch == 3;
 }
 
+static bool first_server_stops(const struct lab *any)
+{
+    return any->nodes[0].pg.action.kind == PG_ACTION_STOP;
+}
+
 static bool first_server_is_stopped(const struct lab *any)
 {
     return any->nodes[0].pg.facts.run == PG_RUN_STOPPED;
@@ -880,9 +885,10 @@ static void test_a_switchover_goes_to_nobody_who_has_more_than_the_primary_wrote
 {
     (void)state;
     running(2);
+    lab_switchover(lab, 1, 1, 2, 7);
+    lab_until(lab, first_server_stops, 100);
     lab_node(lab, 2)->pg.lsn += 1u << 20;
     lab_node(lab, 2)->pg.facts.received_lsn = lab_node(lab, 2)->pg.lsn;
-    lab_switchover(lab, 1, 1, 2, 7);
     lab_until(lab, another_serves, 20000);
     assert_int_equal(lab_primary(lab), 1);
     assert_reply(1, 7, 503);
