@@ -229,7 +229,9 @@ static void find_untold_primary(const struct ha *ha, bool writable_known, char *
             (void)snprintf(
                 reason, size, "PostgreSQL of \"%.40s\" does not tell whether it is writable",
                 ha_name(ha, node));
-        } else if (status->streaming && !writable_known) {
+            return; /* Perhaps the one that others stream from. */
+        }
+        if (status->streaming && !writable_known) {
             (void)snprintf(
                 reason, size,
                 "\"%.40s\" streams from a PostgreSQL whose daemon is not here: start it there",

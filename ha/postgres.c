@@ -337,7 +337,9 @@ static void tell_callbacks(struct ha *ha)
     const bool up = ha->facts.run == PG_RUN_UP && ha->facts.sql_ok;
     /* A primary that is taken over: by its role it is none before it is granted, and whoever
      * moves an address must not hear of a replica meanwhile. */
-    const bool undecided = up && !ha->facts.in_recovery && !ha->facts.writable_start;
+    const bool undecided =
+        up && !ha->facts.in_recovery &&
+        (!ha->facts.writable_start || (role == HA_ROLE_PROMOTED && ha->callback_start_id == 0));
 
     if (ha->update->callback != PG_CALLBACK_NONE || ha->restart_wanted || undecided) {
         return;

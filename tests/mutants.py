@@ -356,7 +356,7 @@ MUTANTS = [
      "rounds_silent_ms(ha) >= cluster_ttl_max(&ha->cluster) / 9;"),
     # The first epoch, and planned changes.
     ("first-epoch-untold", "a standby is promoted beside a primary whose daemon is missing",
-     "ha/leader.c", "} else if (status->streaming && !writable_known) {", "} else if (false) {"),
+     "ha/leader.c", "if (status->streaming && !writable_known) {", "if (false) {"),
     ("switchover-past-end", "a standby that left the primary's line takes over as complete",
      "ha/leader.c", "return stopped->planned && status->position.lsn >", "return false && 1 >"),
 ]

@@ -383,13 +383,18 @@ static void test_a_primary_that_is_taken_over_is_never_called_a_replica(void **s
     (void)state;
     running(1);
     node = lab_node(lab, 1);
+    node->ha->callback_start_id = 0; /* Nobody heard of this server yet. */
     facts = node->pg.facts;
-    facts.start_id++;
     facts.writable_start = false;
     event.now_ms = lab->now_ms += 1;
     ha_step(node->ha, &event, &node->update);
     assert_int_equal(node->update.callback, PG_CALLBACK_NONE);
     facts.writable_start = true;
+    node->ha->action.kind = PG_ACTION_PROMOTE;
+    event.now_ms = lab->now_ms += 1;
+    ha_step(node->ha, &event, &node->update);
+    assert_int_equal(node->update.callback, PG_CALLBACK_NONE);
+    node->ha->action.kind = PG_ACTION_NONE;
     event.now_ms = lab->now_ms += 1;
     ha_step(node->ha, &event, &node->update);
     assert_int_equal(node->update.callback, PG_CALLBACK_START);
