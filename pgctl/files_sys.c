@@ -314,15 +314,17 @@ static enum pg_data judge(const struct files *files, struct files_look *look)
 
 void files_look_at(const struct files *files, struct files_look *look)
 {
+    pid_t pid;
+
     *look = (struct files_look){0};
     files_act_begin(files);
     read_record(files, look);
     look->control_mtime_ns = mtime_ns(files, "global/pg_control");
     look->version = read_version(files);
     look->standby_signal = has_file(files, "standby.signal");
-    look->postmaster_pid = has_file(files, "postmaster.pid");
     look->conninfo_set = upstream_in_files(files);
     files_act_end(files);
+    look->server_runs = files_running_postmaster(files, &pid);
     look->data = judge(files, look); /* The marker is the daemon's own. */
 }
 
@@ -461,7 +463,7 @@ enum status files_end_orphans(const struct files *files, struct err *err)
 /* The eighth line is the state; a server that is starting leaves it out or says so. */
 #define STATE_LINE 8
 
-bool files_server_is_ready(const struct files *files)
+enum files_server files_ask_server(const struct files *files, pid_t pid)
 {
     char path[FILES_PATH_SIZE];
     char text[1024];
@@ -471,18 +473,23 @@ bool files_server_is_ready(const struct files *files)
     int fd;
 
     if (files_path(path, files->data_dir, "postmaster.pid", &err) != STATUS_OK) {
-        return false;
+        return FILES_SERVER_COMING;
     }
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd == -1) {
-        return false;
+        return FILES_SERVER_COMING;
     }
     length = read(fd, text, sizeof text - 1);
     (void)close(fd); /* Was only read. */
     text[length > 0 ? length : 0] = '\0';
+    if (length > 0 && strtol(text, NULL, 10) != pid) {
+        return FILES_SERVER_ANOTHER;
+    }
     for (int i = 1; i < STATE_LINE && line != NULL; i++) {
         line = strchr(line, '\n');
         line = line == NULL ? NULL : &line[1];
     }
-    return line != NULL && (text_starts_with(line, "ready") || text_starts_with(line, "standby"));
+    return line != NULL && (text_starts_with(line, "ready") || text_starts_with(line, "standby"))
+               ? FILES_SERVER_READY
+               : FILES_SERVER_COMING;
 }

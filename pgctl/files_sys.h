@@ -45,7 +45,7 @@ struct files_look {
     enum pg_data data;
     bool standby_signal;
     bool has_record;
-    bool postmaster_pid;
+    bool server_runs;  /* On this directory, whoever started it. */
     bool conninfo_set; /* A file that PostgreSQL reads has an upstream or a restore_command. */
     int64_t control_mtime_ns; /* Of the control file; 0 if there is none. */
     struct pg_record record;
@@ -141,11 +141,18 @@ MUST_CHECK enum status files_read_record_bytes(
     const struct files *files, struct pg_position at, struct wal_shape shape, uint32_t *bytes,
     struct err *err);
 
+enum files_server {
+    FILES_SERVER_COMING,  /* It says nothing yet, or that no connections are accepted. */
+    FILES_SERVER_READY,   /* They are. */
+    FILES_SERVER_ANOTHER, /* Another server has the directory, or had it last. */
+};
+
 /*
- * Whether postmaster.pid says that connections are accepted: asked before connecting, since each
- * attempt before that leaves a line in the server's log. Reads one cached page: for the loop.
+ * What postmaster.pid says of the server `pid`: asked before connecting, since each attempt before
+ * it is ready leaves a line in its log, and since another one may listen there. Reads one cached
+ * page: for the loop.
  */
-bool files_server_is_ready(const struct files *files);
+enum files_server files_ask_server(const struct files *files, pid_t pid);
 
 /*
  * Ends what is left of a server whose postmaster is gone, and its guard too, so that nobody else

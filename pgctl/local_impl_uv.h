@@ -160,6 +160,7 @@ struct local {
     bool guard_open;
     bool adopt_tried; /* Looked for a server that the guard did not start. */
     bool find_running;
+    uint64_t adopt_ms;      /* When it was asked for last. */
     uint32_t adopt_request; /* Until it is answered a status without a server tells nothing. */
     struct guard_status status;
     uint32_t guard_request; /* The action's; 0: none. */
@@ -354,6 +355,7 @@ void watch_open(struct local *local);
 void watch_close(struct local *local);
 void watch_soon(struct local *local);
 void watch_guard_status(struct local *local, const struct guard_status *status);
+void watch_adopt(struct local *local); /* A server runs that the guard knows nothing of. */
 void watch_adoption_answered(struct local *local, const struct guard_refused *refused);
 void watch_look(struct local *local);
 void watch_look_done(struct local *local, const struct files_look *look);

@@ -142,6 +142,9 @@ static void after_look(struct local *local, struct job *job)
         return; /* It looks by itself when it is done. */
     }
     watch_look_done(local, &job->look);
+    if (job->look.server_runs && watch_is_gone(local) && !local->busy) {
+        watch_adopt(local);
+    }
     if (job->look.data == PG_DATA_VALID && !local->has_record && !local->busy) {
         adopt_directory(local);
     }

@@ -260,13 +260,25 @@ static void show_replay(struct local *local)
     }
 }
 
-static void tend_server(struct local *local)
+static bool may_connect(const struct local *local)
 {
     const bool overdue = time_since(clock_boot_ms(), local->tried_ms) >= LOCAL_TICK_MS;
 
+    switch (files_ask_server(&local->files, (pid_t)local->status.server_pid)) {
+    case FILES_SERVER_READY:
+        return overdue || !local->watch_refused;
+    case FILES_SERVER_COMING:
+        return overdue;
+    case FILES_SERVER_ANOTHER:
+        return false; /* What it says would be taken for what ours says. */
+    }
+    UNREACHABLE();
+}
+
+static void tend_server(struct local *local)
+{
     show_replay(local);
-    if (!local->watch_up && !overdue &&
-        (local->watch_refused || !files_server_is_ready(&local->files))) {
+    if (!local->watch_up && !may_connect(local)) {
         return;
     }
     if (local->facts.run == PG_RUN_UP && !local->busy) {
@@ -353,6 +365,7 @@ static void after_find_server(struct local *local, struct job *job)
     if (adopt.pid != 0 && local->status.tree_count == 0) {
         log_info("PostgreSQL runs already, pid=%lu: taking it over", (unsigned long)adopt.pid);
         text_copy_cut(adopt.data_dir, sizeof adopt.data_dir, job->text);
+        local->adopt_ms = clock_boot_ms();
         local->adopt_request = guard_client_adopt(&local->guard, &adopt);
         return; /* Without a connection, all begins anew with the next. */
     }
@@ -364,8 +377,21 @@ void watch_adoption_answered(struct local *local, const struct guard_refused *re
 {
     local->adopt_request = 0;
     if (refused != NULL) { /* It has ended meanwhile, or cannot be held: looked for again. */
-        log_warning("the guard does not take PostgreSQL over: %s", refused->text);
+        note_trouble(local, "the guard does not take PostgreSQL over", refused->text);
     }
+}
+
+/* Somebody has started it by hand, or the system has beside us. */
+void watch_adopt(struct local *local)
+{
+    local->adopt_tried = false;
+    watch_soon(local);
+}
+
+static bool may_find_server(const struct local *local)
+{
+    return !local->find_running && local->adopt_request == 0 &&
+           time_since(clock_boot_ms(), local->adopt_ms) >= LOCAL_TICK_MS;
 }
 
 static enum pg_run judge_run(const struct local *local)
@@ -392,6 +418,7 @@ static void forget_server(struct local *local)
     close_connection(local);
     checkpoint_cancel(local);
     local->memory = (struct facts_pq){0};
+    local->trouble[0] = '\0';
     local->was_up = false;
     facts->in_recovery = facts->writable = facts->receiver_running = false;
     facts->pending_restart = facts->replay_paused = false;
@@ -455,7 +482,7 @@ void watch_guard_status(struct local *local, const struct guard_status *status)
         local->status = *status;
     }
     if (!local->adopt_tried && status->tree_count == 0) {
-        if (!local->find_running && local->adopt_request == 0) {
+        if (may_find_server(local)) {
             local->find_running = true;
             job_submit(job_new(local, work_find_server, after_find_server));
         }

@@ -500,6 +500,34 @@ static void test_a_mark_means_the_directory_that_it_was_made_for(void **state)
     assert_int_equal(look.data, PG_DATA_VALID);
 }
 
+static void test_a_server_is_asked_for_by_its_number(void **state)
+{
+#define UP_TO_STATE "4711\n/data\n1700000000\n5432\n/tmp\n*\n  123  45\n"
+    static const struct {
+        const char *text;
+        enum files_server server;
+    } cases[] = {
+        {"",                        FILES_SERVER_COMING },
+        {"4711\n/data\n",           FILES_SERVER_COMING },
+        {UP_TO_STATE,               FILES_SERVER_COMING },
+        {UP_TO_STATE "starting\n",  FILES_SERVER_COMING },
+        {UP_TO_STATE "stopping\n",  FILES_SERVER_COMING },
+        {UP_TO_STATE "ready   \n",  FILES_SERVER_READY  },
+        {UP_TO_STATE "standby \n",  FILES_SERVER_READY  },
+        {"1" UP_TO_STATE "ready\n", FILES_SERVER_ANOTHER},
+        {"-" UP_TO_STATE "ready\n", FILES_SERVER_ANOTHER}, /* In single-user mode. */
+        {"nonsense",                FILES_SERVER_ANOTHER},
+    };
+    struct world *world = *state;
+
+    fill(world);
+    assert_int_equal(files_ask_server(&world->files, 4711), FILES_SERVER_COMING);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        put(world, "postmaster.pid", cases[i].text);
+        assert_int_equal(files_ask_server(&world->files, 4711), cases[i].server);
+    }
+}
+
 static void test_a_record_is_read_as_it_was_written(void **state)
 {
     const struct pg_record record = {.data_dir_id = 7, .marker_epoch = 3};
@@ -544,6 +572,7 @@ int main(void)
         TEST(test_all_file_systems_of_a_directory_are_synced),
         TEST(test_a_directory_is_judged_by_what_is_in_it),
         TEST(test_a_mark_means_the_directory_that_it_was_made_for),
+        TEST(test_a_server_is_asked_for_by_its_number),
         TEST(test_a_record_is_read_as_it_was_written),
     };
 

@@ -1151,6 +1151,20 @@ static void test_a_server_that_ran_before_is_taken_over(void **state)
     do_stop(a, PG_STOP_FAST);
 }
 
+/* Two cannot run on one directory, so it stands in the way of any start of ours. */
+static void test_a_server_that_somebody_starts_beside_us_is_taken_over(void **state)
+{
+    const struct pg_action start = new_action(PG_ACTION_START_STANDBY);
+
+    (void)state;
+    start_by_hand(a);
+    /* It listens where ours would, and is not taken for it. */
+    assert_int_equal(run_action(a, &start), PG_RESULT_FAILED);
+    WAIT_FOR(a, a->facts.run == PG_RUN_UP && a->facts.sql_ok);
+    assert_true(a->facts.in_recovery);
+    do_stop(a, PG_STOP_FAST);
+}
+
 static void test_the_guards_death_is_the_servers_and_counts_as_a_crash(void **state)
 {
     (void)state;
@@ -1532,6 +1546,7 @@ int main(void)
         cmocka_unit_test(test_a_stop_cancels_a_clone_and_leaves_it_partial),
         cmocka_unit_test(test_a_rewind_that_cannot_reach_its_source_changes_nothing),
         cmocka_unit_test(test_a_server_that_ran_before_is_taken_over),
+        cmocka_unit_test(test_a_server_that_somebody_starts_beside_us_is_taken_over),
         cmocka_unit_test(test_a_standby_is_not_started_writable),
         cmocka_unit_test(test_the_guards_death_is_the_servers_and_counts_as_a_crash),
         cmocka_unit_test(test_a_primary_that_ran_before_is_taken_over_without_a_restart),
