@@ -249,23 +249,23 @@ void local_renew(struct local *local, uint64_t epoch, uint64_t fence_at_ms, uint
 {
     struct pg_action *action = &local->action;
     const bool becomes_writable =
-        action->kind == PG_ACTION_START_PRIMARY || action->kind == PG_ACTION_PROMOTE;
+        local->busy && action->epoch == epoch &&
+        (action->kind == PG_ACTION_START_PRIMARY || action->kind == PG_ACTION_PROMOTE);
+    /* Or will be by the time it reads this: that request goes before. */
+    const bool is_armed =
+        local->status.armed_epoch == epoch || (becomes_writable && local->guard_request != 0);
 
     /* One that has not armed the guard yet shall arm it with the newest times: it would be
-     * refused, or fenced at once, with those it was begun with. Until then the guard has
-     * nothing to renew. */
-    if (local->busy && becomes_writable && action->epoch == epoch) {
-        if (deadline_ms > action->deadline_ms) {
-            action->fence_at_ms = fence_at_ms;
-            action->deadline_ms = deadline_ms;
-        }
-        if (local->status.armed_epoch != epoch) {
-            return;
-        }
+     * refused, or fenced at once, with those it was begun with. */
+    if (becomes_writable && deadline_ms > action->deadline_ms) {
+        action->fence_at_ms = fence_at_ms;
+        action->deadline_ms = deadline_ms;
     }
-    (void)guard_client_renew(
-        &local->guard, epoch,
-        (struct guard_deadline){.fence_ms = fence_at_ms, .end_ms = deadline_ms});
+    if (is_armed) {
+        (void)guard_client_renew(
+            &local->guard, epoch,
+            (struct guard_deadline){.fence_ms = fence_at_ms, .end_ms = deadline_ms});
+    }
 }
 
 void local_configure(struct local *local, const char *dynamic_json)
