@@ -5,8 +5,8 @@
  * Asked is the program itself, `postgres -C` with a file of nothing but these parameters, after
  * each change of the settings, beside actions. Lists of names, such as --describe-config,
  * lack the developer options. It complains of unknown names first and of values only when all
- * names are known, so it is asked again until it is content. If it cannot be asked nothing is
- * left out.
+ * names are known, so it is asked again until it is content; and once more if the other role has
+ * parameters of its own. If it cannot be asked nothing is left out.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,13 +22,14 @@
 #define ROUNDS_MAX 8
 
 static void begin_round(struct local *local);
+static void begin_first_role(struct local *local);
 
-bool check_is_known(const void *owner, const char *name)
+bool check_is_known(const void *refused, const char *name)
 {
-    const struct local *local = owner;
+    const struct check_refused *list = refused;
 
-    for (uint32_t i = 0; i < local->check.refused_count; i++) {
-        if (text_equal_nocase(local->check.refused[i], name)) {
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (text_equal_nocase(list->names[i], name)) {
             return false;
         }
     }
@@ -44,12 +45,11 @@ static void end(struct local *local)
 
     if (check->again && !local->closing) {
         check->again = false;
-        check->is_due = false;
-        check->refused_count = check->round = 0;
-        begin_round(local);
+        begin_first_role(local);
         return;
     }
     check->running = false;
+    check->refused = check->found;
     if (checked != NULL && local->busy) {
         local->checked = NULL;
         checked(local);
@@ -103,7 +103,7 @@ static bool note_line(struct check *check, const char *line, size_t length)
     (void)snprintf(text, sizeof text, "%.*s", (int)length, line);
     name = strstr(text, word);
     if (!text_starts_with(text, "LOG:") || name == NULL ||
-        check->refused_count == CHECK_REFUSED_MAX) {
+        check->found.count == CHECK_REFUSED_MAX) {
         return false;
     }
     name += strlen(word);
@@ -117,7 +117,7 @@ static bool note_line(struct check *check, const char *line, size_t length)
         "postgresql.parameters: PostgreSQL says: %.*s; left out",
         (int)(file == NULL ? strlen(message) : (size_t)(file - message)), message);
     (void)snprintf(
-        check->refused[check->refused_count++], PG_NAME_SIZE, "%.*s", (int)name_length, name);
+        check->found.names[check->found.count++], PG_NAME_SIZE, "%.*s", (int)name_length, name);
     return true;
 }
 
@@ -134,6 +134,24 @@ static bool note_refused(struct check *check, const char *errors)
     return any;
 }
 
+/* What only the other role has would be met when this node takes it on: at a promotion. */
+static bool has_second_role(const struct local *local)
+{
+    return !local->check.is_second &&
+           (local->pg.parameters_primary != NULL || local->pg.parameters_replica != NULL);
+}
+
+static void begin_second_role(struct local *local)
+{
+    struct check *check = &local->check;
+
+    check->is_second = true;
+    check->role =
+        check->role == PGPARAMS_ROLE_PRIMARY ? PGPARAMS_ROLE_REPLICA : PGPARAMS_ROLE_PRIMARY;
+    check->round = 0;
+    begin_round(local);
+}
+
 static void on_run_done(void *owner, const struct run_result *result)
 {
     struct local *local = owner;
@@ -141,8 +159,10 @@ static void on_run_done(void *owner, const struct run_result *result)
     char why[PG_TEXT_SIZE];
 
     check->run = NULL;
-    if (run_succeeded(result) || local->closing) {
+    if (local->closing || (run_succeeded(result) && !has_second_role(local))) {
         finish(local);
+    } else if (run_succeeded(result)) {
+        begin_second_role(local);
     } else if (note_refused(check, result->errors) && ++check->round < ROUNDS_MAX) {
         begin_round(local);
     } else {
@@ -211,12 +231,12 @@ static char *print_params(struct local *local)
     ASSERT(pgparams != NULL);
     ASSERT(data != NULL);
     text_init(&text, data, TEXT_BYTES);
-    local_conf_params(local, pgparams);
+    local_conf_params(local, local->check.role, &local->check.found, pgparams);
     for (uint32_t i = 0; i < pgparams->count; i++) {
         settings_add(&text, pgparams->items[i].name, pgparams->items[i].value);
     }
     for (uint32_t i = 0; i < pgparams->recovery_count; i++) {
-        if (check_is_known(local, pgparams->recovery[i].name)) {
+        if (check_is_known(&local->check.found, pgparams->recovery[i].name)) {
             settings_add(&text, pgparams->recovery[i].name, pgparams->recovery[i].value);
         }
     }
@@ -234,6 +254,17 @@ static void begin_round(struct local *local)
     job_submit(job);
 }
 
+static void begin_first_role(struct local *local)
+{
+    struct check *check = &local->check;
+
+    check->is_due = false;
+    check->role = local_role(local);
+    check->is_second = false;
+    check->found.count = check->round = 0;
+    begin_round(local);
+}
+
 void check_start(struct local *local)
 {
     struct check *check = &local->check;
@@ -243,9 +274,7 @@ void check_start(struct local *local)
         return;
     }
     check->running = true;
-    check->is_due = false;
-    check->refused_count = check->round = 0;
-    begin_round(local);
+    begin_first_role(local);
 }
 
 bool check_holds_up(struct local *local, local_step *next)

@@ -215,11 +215,7 @@ static bool is_primary(const struct pg_facts *facts)
     return facts->writable_start || (facts->sql_ok && !facts->in_recovery);
 }
 
-/*
- * What the action at hand makes of the server; beside those that make something of it, what the
- * server is, also one that was found running.
- */
-static enum pgparams_role find_role(const struct local *local)
+enum pgparams_role local_role(const struct local *local)
 {
     switch (local->busy ? local->action.kind : PG_ACTION_NONE) {
     case PG_ACTION_INITDB:
@@ -242,9 +238,10 @@ static enum pgparams_role find_role(const struct local *local)
     UNREACHABLE();
 }
 
-void local_conf_params(struct local *local, struct pgparams *pgparams)
+void local_conf_params(
+    struct local *local, enum pgparams_role role, const struct check_refused *refused,
+    struct pgparams *pgparams)
 {
-    const enum pgparams_role role = find_role(local);
     struct problems *problems = calloc(1, sizeof *problems);
     const struct controldata *control = &local->control;
     struct pgparams_input input = {
@@ -255,7 +252,7 @@ void local_conf_params(struct local *local, struct pgparams *pgparams)
         .role = role,
         .server_major = local->data_version < OLDEST_MAJOR ? OLDEST_MAJOR : local->data_version,
         .is_known = check_is_known,
-        .owner = local,
+        .owner = refused,
         .starts_as_standby = role != PGPARAMS_ROLE_PRIMARY && local->control_known,
     };
 
@@ -316,7 +313,7 @@ static void add_recovery(
 
         /* The archive is an upstream too: what the old primary archived nobody may replay. */
         if ((is_restore && !local->following) || (is_delay && local->hurry) ||
-            !check_is_known(local, param->name)) {
+            !check_is_known(&local->check.refused, param->name)) {
             continue;
         }
         has_restore = has_restore || is_restore;
@@ -459,7 +456,7 @@ struct job *local_conf_job(struct local *local, job_next *next, struct err *err)
     struct text text;
 
     ASSERT(pgparams != NULL);
-    local_conf_params(local, pgparams);
+    local_conf_params(local, local_role(local), &local->check.refused, pgparams);
     note_wanted(local, pgparams);
     job->settings.custom_conf = local->pg.custom_conf;
     begin(&text, CONF_BYTES);

@@ -65,6 +65,9 @@ void action_follow(struct local *local)
         local_fail(local, "PostgreSQL is %s", pg_run_name(local->facts.run));
         return;
     }
+    if (check_holds_up(local, action_follow)) {
+        return; /* With a parameter that it refuses the upstream would not take effect either. */
+    }
     if (local->facts.run == PG_RUN_UP && local->facts.sql_ok && !local->facts.in_recovery) {
         local_fail(local, "PostgreSQL is writable, not a standby");
         return;

@@ -110,15 +110,22 @@ struct stop {
 
 #define CHECK_REFUSED_MAX 32
 
+struct check_refused {
+    uint32_t count;
+    char names[CHECK_REFUSED_MAX][PG_NAME_SIZE];
+};
+
 /* Asking PostgreSQL about the parameters; see local_check_uv.c. */
 struct check {
     bool running;
     bool again;  /* The settings have changed meanwhile. */
     bool is_due; /* To be done when it matters, and there is a data directory. */
     struct run *run;
+    enum pgparams_role role; /* Whose variants are being asked about. */
+    bool is_second;          /* The other role's have been. */
     uint32_t round;
-    uint32_t refused_count;
-    char refused[CHECK_REFUSED_MAX][PG_NAME_SIZE];
+    struct check_refused found;   /* So far, by the one that runs. */
+    struct check_refused refused; /* By the last one that has ended: these are left out. */
 };
 
 struct callback_run {
@@ -317,8 +324,14 @@ void step_cancel(struct local *local);
 
 /* --- local_conf_uv.c --- */
 
-/* Settings were changed: reads them anew. The old effective ones stay if they are unusable. */
+/* Settings were changed: reads them anew. FULL: they are too large, and no file is written. */
 MUST_CHECK enum status local_conf_refresh(struct local *local, struct err *err);
+
+/*
+ * What the action at hand makes of the server; beside those that make something of it, what the
+ * server is, also one that was found running.
+ */
+enum pgparams_role local_role(const struct local *local);
 
 /*
  * A job that writes all files for the role and upstream as they are now. If they are too large
@@ -326,8 +339,13 @@ MUST_CHECK enum status local_conf_refresh(struct local *local, struct err *err);
  */
 struct job *local_conf_job(struct local *local, job_next *next, struct err *err);
 
-/* Parameters for the command line and files. `pgparams` lives until the next refresh. */
-void local_conf_params(struct local *local, struct pgparams *pgparams);
+/*
+ * Parameters for the command line and files of this role, without those that are refused.
+ * `pgparams` lives until the next refresh.
+ */
+void local_conf_params(
+    struct local *local, enum pgparams_role role, const struct check_refused *refused,
+    struct pgparams *pgparams);
 
 const char *local_superuser(const struct local *local);
 
@@ -390,8 +408,8 @@ void check_start(struct local *local);
 /* Whether the action has to wait for a check; it goes on with `next` then. */
 bool check_holds_up(struct local *local, local_step *next);
 
-/* Whether that parameter may be written; for pgparams_input, with the struct local. */
-bool check_is_known(const void *owner, const char *name);
+/* Whether that parameter may be written; for pgparams_input, with a struct check_refused. */
+bool check_is_known(const void *refused, const char *name);
 
 /* --- Actions, each begun by local_start(). --- */
 

@@ -96,7 +96,7 @@ static bool add_params(struct local *local, struct guard_start *start)
     bool fits = true;
 
     ASSERT(pgparams != NULL);
-    local_conf_params(local, pgparams);
+    local_conf_params(local, local_role(local), &local->check.refused, pgparams);
     for (uint32_t i = 0; i < pgparams->count && fits; i++) {
         char pair[512];
         struct text text;

@@ -270,8 +270,8 @@ static void write_settings(const struct node_under_test *node, const char *path,
         "  authentication:\n"
         "    superuser: {username: %s, password: secret}\n"
         "    replication: {username: repl, password: secret}\n"
-        "  parameters_primary: {test.role: primary}\n"
-        "  parameters_replica: {test.role: replica}\n"
+        "  parameters_primary: {test.role: primary, no_primary_name: 1}\n"
+        "  parameters_replica: {test.role: replica, no_replica_name: 1}\n"
         "  parameters: {unix_socket_directories: '', max_wal_size: 128MB}\n",
         node->name, node->dir, node->dir, (unsigned)node->port, (unsigned)node->port, node->data,
         refuses ? "'false'" : "'true'", node->dir, node->dir, node->dir, node->superuser);
@@ -635,6 +635,18 @@ static void test_a_refused_connection_is_tried_again_in_peace(void **state)
     assert_int_equal(count_in_log("the state of PostgreSQL is known again"), 1);
     query_run_as("boss", a->port, "ALTER ROLE postgres LOGIN", NULL, 0);
     change_superuser("postgres");
+}
+
+/* It would be too late when it is promoted, or started again as a standby. */
+static void test_parameters_of_the_other_role_are_asked_about_too(void **state)
+{
+    (void)state;
+    log_text[0] = '\0';
+    reload_with(a, "{}");
+    assert_true(count_in_log("parameter \"no_primary_name\"") > 0);
+    assert_true(count_in_log("parameter \"no_replica_name\"") > 0);
+    assert_true(file_has(a, "postgresql.conf", "test.role = 'primary'"));
+    assert_false(file_has(a, "postgresql.conf", "no_primary_name"));
 }
 
 static void test_a_query_that_new_settings_overtake_is_not_believed_for_long(void **state)
@@ -1520,6 +1532,7 @@ int main(void)
         cmocka_unit_test(test_a_changed_parameter_of_the_command_line_waits_for_a_restart),
         cmocka_unit_test(test_our_defaults_give_way_to_settings),
         cmocka_unit_test(test_a_refused_connection_is_tried_again_in_peace),
+        cmocka_unit_test(test_parameters_of_the_other_role_are_asked_about_too),
         cmocka_unit_test(test_a_query_that_new_settings_overtake_is_not_believed_for_long),
         cmocka_unit_test(test_a_clone_is_a_directory_of_its_own_with_the_same_wal),
         cmocka_unit_test(test_a_clone_may_leave_out_the_methods_of_the_settings),
