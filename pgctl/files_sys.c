@@ -383,18 +383,11 @@ enum status files_make_promote(const struct files *files, struct err *err)
 /* A number that PostgreSQL finds again by itself may be another process after a reboot. */
 static bool is_postmaster_of(const struct files *files, pid_t pid)
 {
-    char link[64];
     char real[PATH_MAX];
     char here[PATH_MAX];
-    ssize_t length;
 
-    (void)snprintf(link, sizeof link, "/proc/%ld/cwd", (long)pid);
-    length = readlink(link, here, sizeof here - 1);
-    if (length <= 0 || realpath(files->data_dir, real) == NULL) {
-        return false;
-    }
-    here[length] = '\0';
-    return text_equal(here, real);
+    return realpath(files->data_dir, real) != NULL && proc_read_link(pid, "cwd", here) &&
+           text_equal(here, real);
 }
 
 bool files_running_postmaster(const struct files *files, pid_t *pid)
@@ -451,7 +444,7 @@ enum status files_end_orphans(const struct files *files, struct err *err)
     if (pid < 0) {
         return STATUS_OK; /* So does single-user mode write it. */
     }
-    if (!proc_end_all(real, "postgres", ORPHANS_MS)) {
+    if (!proc_end_all(real, files->program, ORPHANS_MS)) {
         return ERR(err, TIMEOUT, "processes of PostgreSQL in \"%s\" do not end", real);
     }
     if (pid > 1 && is_zombie(pid) && !proc_wait_gone(pid, ORPHANS_MS)) {

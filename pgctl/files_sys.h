@@ -25,6 +25,7 @@ struct files {
     char data_dir[FILES_PATH_SIZE];
     char config_dir[FILES_PATH_SIZE];
     char base_name[64];                /* "postgresql" */
+    char program[64];                  /* "postgres", without a directory */
     char marker_path[FILES_PATH_SIZE]; /* Outside of the data directory, see files_set_partial(). */
     char passfile_path[FILES_PATH_SIZE];
     bool change_user; /* The daemon is root: act as uid and gid. */

@@ -35,6 +35,8 @@ static enum status set_paths(struct local *local, struct err *err)
 {
     struct files *files = &local->files;
     const struct conf_postgresql *pg = &local->pg;
+    const char *program = or_default(pg->bin_name.postgres, "postgres");
+    const char *slash = strrchr(program, '/');
     struct text marker;
     struct text passfile;
 
@@ -53,6 +55,9 @@ static enum status set_paths(struct local *local, struct err *err)
             files->base_name, sizeof files->base_name,
             or_default(pg->config_base_name, "postgresql"))) {
         return ERR(err, INVALID, "postgresql.config_dir or config_base_name is too long");
+    }
+    if (!text_copy(files->program, sizeof files->program, slash == NULL ? program : &slash[1])) {
+        return ERR(err, INVALID, "postgresql.bin_name.postgres is too long");
     }
     text_init(&marker, files->marker_path, sizeof files->marker_path);
     text_addf(&marker, "%s/partial", or_default(local->conf->raft.data_dir, "."));

@@ -18,6 +18,9 @@
 #define CHILDREN_LIMIT_BYTES    ((size_t)256 * 1024)
 #define CONNECTIONS_LIMIT_BYTES ((size_t)4 * 1024 * 1024)
 
+/* With which all processes of PostgreSQL but the postmaster say who they are. */
+#define TITLE_PREFIX "postgres: "
+
 /* The kernel's list of children, blank between pids; the caller frees it. NULL: no process. */
 static char *read_children(pid_t pid)
 {
@@ -69,7 +72,7 @@ static bool is_kind(const char *title, const char *kind)
     const size_t length = strlen(kind);
     const char *found = title;
 
-    if (!text_starts_with(title, "postgres: ")) {
+    if (!text_starts_with(title, TITLE_PREFIX)) {
         return false;
     }
     while ((found = strstr(found, kind)) != NULL) {
@@ -183,31 +186,46 @@ bool proc_signal(pid_t pid, int signal_number)
     return pid > 0 && (kill(pid, signal_number) == 0 || errno != ESRCH);
 }
 
-static bool read_link(long pid, const char *name, char target[PATH_MAX])
+bool proc_read_link(pid_t pid, const char *name, char target[PATH_MAX])
 {
+    static const char deleted[] = " (deleted)"; /* So does the kernel mark what was replaced. */
     char path[64];
     ssize_t length;
 
-    (void)snprintf(path, sizeof path, "/proc/%ld/%s", pid, name);
+    (void)snprintf(path, sizeof path, "/proc/%ld/%s", (long)pid, name);
     length = readlink(path, target, PATH_MAX - 1);
     if (length <= 0) {
-        return false; /* Gone, a zombie, or not ours to see. */
+        return false;
     }
     target[length] = '\0';
+    if (text_ends_with(target, deleted)) {
+        target[(size_t)length - (sizeof deleted - 1)] = '\0';
+    }
     return true;
 }
 
-static bool runs_in(long pid, const char *dir, const char *program)
+/*
+ * A backend has PostgreSQL's title, whatever its program is called and wherever a link or a wrapper
+ * of that name leads. One that was born a moment ago has still that of its postmaster.
+ */
+static bool is_of_server(pid_t pid, const char *program)
 {
+    char title[PROC_TITLE_SIZE];
     char target[PATH_MAX];
     const char *name;
 
-    if (!read_link(pid, "cwd", target) || !text_equal(target, dir) ||
-        !read_link(pid, "exe", target)) {
-        return false;
+    if (read_title(pid, title) && text_starts_with(title, TITLE_PREFIX)) {
+        return true;
     }
-    name = strrchr(target, '/');
+    name = proc_read_link(pid, "exe", target) ? strrchr(target, '/') : NULL;
     return name != NULL && text_equal(&name[1], program);
+}
+
+static bool runs_in(pid_t pid, const char *dir)
+{
+    char target[PATH_MAX];
+
+    return proc_read_link(pid, "cwd", target) && text_equal(target, dir);
 }
 
 /* How many there were; each has been sent SIGKILL. */
@@ -218,10 +236,10 @@ static unsigned kill_all(const char *dir, const char *program)
     unsigned count = 0;
 
     while (processes != NULL && (entry = readdir(processes)) != NULL) {
-        const long pid = strtol(entry->d_name, NULL, 10);
+        const pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
 
-        if (pid > 1 && runs_in(pid, dir, program)) {
-            (void)kill((pid_t)pid, SIGKILL);
+        if (pid > 1 && runs_in(pid, dir) && is_of_server(pid, program)) {
+            (void)kill(pid, SIGKILL);
             count++;
         }
     }

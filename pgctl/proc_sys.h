@@ -4,6 +4,7 @@
 #ifndef PGBATON_PGCTL_PROC_SYS_H
 #define PGBATON_PGCTL_PROC_SYS_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -24,8 +25,15 @@ typedef void proc_visit(void *context, pid_t pid, const char *title);
 void proc_each_child(pid_t parent, const char *kind, proc_visit *visit, void *context);
 
 /*
- * Kills every process that runs `program` with `dir`, a real path, for its working directory,
- * until none is left or the time is over; false in that case. Waits: for a worker thread.
+ * Where a link below /proc/<pid>, "exe" or "cwd", leads to: the path as it was when what is there
+ * was opened, also if it was replaced since. False: gone, a zombie, or not ours to see.
+ */
+bool proc_read_link(pid_t pid, const char *name, char target[PATH_MAX]);
+
+/*
+ * Kills every process of PostgreSQL with `dir`, a real path, for its working directory, until
+ * none is left or the time is over; false in that case. It is known by its title, or by the last
+ * part of its program's path, `program`. Waits: for a worker thread.
  */
 MUST_CHECK bool proc_end_all(const char *dir, const char *program, uint64_t limit_ms);
 

@@ -243,6 +243,10 @@ MUTANTS = [
      "pgctl/guard/tree_sys.c",
      "if (kill_all && kill(pid, SIGKILL) == -1 && errno == EPERM) {",
      "if (kill_all && pid == tree->server_pid && kill(pid, SIGKILL) == -1 && errno == EPERM) {"),
+    ("orphans-replaced", "backends whose program was replaced on disk are not found",
+     "pgctl/proc_sys.c", "if (text_ends_with(target, deleted)) {", "if (false) {"),
+    ("orphans-named", "backends of a program with another name are not found",
+     "pgctl/proc_sys.c", "read_title(pid, title) && text_starts_with(title, TITLE_PREFIX)", "false"),
 
     # Raft.
     ("raft-vote-not-durable", "a vote leaves before it is on disk", "raft/raft.c",
@@ -364,6 +368,8 @@ MUTANTS = [
 # What only a test against the real thing can notice: processes, and the order of writes.
 IO_TESTS = {
     "guard-only-postmaster": "test_guard",
+    "orphans-replaced": "test_pgctl_proc",
+    "orphans-named": "test_pgctl_proc",
     "raft-slow-is-rot": "test_raft_disk_sys",
     "raft-killed-is-rot": "test_raft_disk_sys",
     "raft-mark-first": "test_raft_store_uv",

@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "base/text.h"
+#include "pgctl/proc_sys.h"
 
 #define DEPTH_MAX       64 /* Of a chain of parents; PostgreSQL's is two, with a script four. */
 #define FLAG_EXITING    0x4UL
@@ -51,25 +52,6 @@ void tree_server_gone(struct tree *tree)
     tree->server_pid = 0;
 }
 
-/* Reads a link below /proc/<pid>; a program that was replaced on disk keeps its name. */
-static bool read_link(const struct tree *tree, pid_t pid, const char *what, char *target)
-{
-    static const char deleted[] = " (deleted)";
-    char path[64];
-    ssize_t length;
-
-    (void)snprintf(path, sizeof path, "%d/%s", (int)pid, what);
-    length = readlinkat(tree->proc_fd, path, target, PATH_MAX - 1);
-    if (length <= 0) {
-        return false;
-    }
-    target[length] = '\0';
-    if (text_ends_with(target, deleted)) {
-        target[(size_t)length - (sizeof deleted - 1)] = '\0';
-    }
-    return true;
-}
-
 /* The user of a process; false if it is gone. */
 static bool read_uid(const struct tree *tree, pid_t pid, uid_t *uid)
 {
@@ -93,8 +75,8 @@ enum status tree_adopt(struct tree *tree, pid_t server_pid, const char *data_dir
         return ERR(
             err, INVALID, "process %d cannot be signalled: %s", (int)server_pid, strerror(errno));
     }
-    if (!read_link(tree, server_pid, "exe", tree->exe) ||
-        !read_link(tree, server_pid, "cwd", tree->cwd) ||
+    if (!proc_read_link(server_pid, "exe", tree->exe) ||
+        !proc_read_link(server_pid, "cwd", tree->cwd) ||
         !read_uid(tree, server_pid, &tree->adopted_uid)) {
         return ERR(
             err, INVALID, "process %d cannot be looked at: %s", (int)server_pid, strerror(errno));
@@ -197,10 +179,10 @@ static bool is_orphan(struct tree *tree, const struct process *process)
 {
     char target[PATH_MAX];
 
-    if (!read_link(tree, process->pid, "exe", target)) {
+    if (!proc_read_link(process->pid, "exe", target)) {
         return is_orphan_ending(tree, process);
     }
-    if (!text_equal(target, tree->exe) || !read_link(tree, process->pid, "cwd", target) ||
+    if (!text_equal(target, tree->exe) || !proc_read_link(process->pid, "cwd", target) ||
         !text_equal(target, tree->cwd)) {
         return false;
     }
