@@ -243,6 +243,9 @@ MUTANTS = [
      "pgctl/guard/tree_sys.c",
      "if (kill_all && kill(pid, SIGKILL) == -1 && errno == EPERM) {",
      "if (kill_all && pid == tree->server_pid && kill(pid, SIGKILL) == -1 && errno == EPERM) {"),
+    ("guard-margin", "the guard kills without knowing how long that takes",
+     "pgctl/guard/loop_sys.c", "loop->kill_margin_ms + SWEEPS_SET_ASIDE * took_ms);",
+     "loop->kill_margin_ms);"),
     ("orphans-replaced", "backends whose program was replaced on disk are not found",
      "pgctl/proc_sys.c", "if (text_ends_with(target, deleted)) {", "if (false) {"),
     ("orphans-named", "backends of a program with another name are not found",
@@ -368,6 +371,7 @@ MUTANTS = [
 # What only a test against the real thing can notice: processes, and the order of writes.
 IO_TESTS = {
     "guard-only-postmaster": "test_guard",
+    "guard-margin": "test_guard",
     "orphans-replaced": "test_pgctl_proc",
     "orphans-named": "test_pgctl_proc",
     "raft-slow-is-rot": "test_raft_disk_sys",

@@ -20,7 +20,7 @@ void deadline_init(struct deadline *deadline, uint64_t now_ms, uint64_t kill_mar
 
 void deadline_set_kill_margin(struct deadline *deadline, uint64_t kill_margin_ms)
 {
-    deadline->kill_margin_ms = time_max(deadline->kill_margin_ms, kill_margin_ms);
+    deadline->kill_margin_ms = kill_margin_ms;
 }
 
 /* When everything is killed that did not stop by itself. */
@@ -39,6 +39,12 @@ static void begin_killing(struct deadline *deadline)
 {
     deadline->phase = GUARD_PHASE_KILLING;
     deadline->next_kill_ms = deadline->now_ms;
+}
+
+static void pause_killing(struct deadline *deadline)
+{
+    deadline->next_kill_ms =
+        time_add(deadline->now_ms, deadline->all_signalled ? KILL_AGAIN_SLOW_MS : KILL_AGAIN_MS);
 }
 
 /* The armed epoch is over for good. */
@@ -257,6 +263,8 @@ static void tree_counted(struct deadline *deadline, const struct deadline_event 
     if (event->tree_count > 0) {
         /* Only KILLING has signalled anybody, and one who is born later is not among them. */
         deadline->all_signalled = event->all_signalled && deadline->phase == GUARD_PHASE_KILLING;
+        /* The sweep may have taken longer than the pause; the dying need the processor, too. */
+        pause_killing(deadline);
         return;
     }
     end_epoch(deadline);
@@ -325,11 +333,6 @@ static void check_deadlines(struct deadline *deadline, struct deadline_update *u
     if (deadline->phase == GUARD_PHASE_FENCING && deadline->now_ms >= kill_ms(deadline)) {
         begin_killing(deadline);
     }
-    if (deadline->phase == GUARD_PHASE_KILLING && deadline->now_ms >= deadline->next_kill_ms) {
-        update->kill = true;
-        deadline->next_kill_ms = time_add(
-            deadline->now_ms, deadline->all_signalled ? KILL_AGAIN_SLOW_MS : KILL_AGAIN_MS);
-    }
 }
 
 static uint64_t next_wake(const struct deadline *deadline)
@@ -385,6 +388,10 @@ void deadline_step(
     check_deadlines(deadline, update);
     update->refusal = handle(deadline, event, update);
     check_deadlines(deadline, update);
+    if (deadline->phase == GUARD_PHASE_KILLING && deadline->now_ms >= deadline->next_kill_ms) {
+        update->kill = true;
+        pause_killing(deadline);
+    }
 
     update->timer_ms = timer_ms(deadline);
     update->watchdog = deadline->armed_epoch != 0;

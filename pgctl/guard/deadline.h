@@ -78,7 +78,7 @@ struct deadline_update {
 
 void deadline_init(struct deadline *deadline, uint64_t now_ms, uint64_t kill_margin_ms);
 
-/* A sweep over the processes was seen to take longer than thought; never below the configured. */
+/* How long before the end the killing begins, now that it is known what a sweep takes. */
 void deadline_set_kill_margin(struct deadline *deadline, uint64_t kill_margin_ms);
 
 /* What deadline_step() would answer to this request. */

@@ -22,18 +22,15 @@
 #include "base/time.h"
 #include "pgctl/guard/note_sys.h"
 
-/* A sweep is repeated for those that were born during it; so twice what one takes is set aside. */
-#define SWEEPS_SET_ASIDE 2
+/*
+ * Of the length of a sweep that only counts: one that kills takes half as much again, and another
+ * one has to see that each process has its signal, also those that were born meanwhile.
+ */
+#define SWEEPS_SET_ASIDE 3
 
-/* Sweeps with or without killing; its duration says how long before the end one has to begin. */
 static void sweep(struct loop *loop, bool kill_all)
 {
-    const uint64_t begin_ms = clock_boot_ms();
-
-    tree_sweep(&loop->tree, kill_all, &loop->sweep);
-    deadline_set_kill_margin(
-        &loop->core,
-        loop->kill_margin_ms + SWEEPS_SET_ASIDE * time_since(clock_boot_ms(), begin_ms));
+    tree_sweep(&loop->tree, kill_all, TIME_NEVER, &loop->sweep);
     loop->tree_count = loop->sweep.found;
 }
 
@@ -177,6 +174,30 @@ static uint32_t present_rings(const struct loop *loop)
         rings |= GUARD_RING_WATCHDOG;
     }
     return rings;
+}
+
+/*
+ * Once in each fence a sweep is timed, to know when the killing has to begin. At no other time:
+ * what counts is the tree as it is now, and while the lease runs nothing holds up the guard. The
+ * killing needs the rest of the time; where a third does not suffice, it has to begin at once, and
+ * that is what the margin then says.
+ */
+static void time_sweep(struct loop *loop)
+{
+    const uint64_t begin_ms = clock_boot_ms();
+    struct tree_count count;
+    uint64_t took_ms;
+
+    if (loop->core.phase != GUARD_PHASE_FENCING || loop->timed_epoch == loop->core.armed_epoch) {
+        return;
+    }
+    loop->timed_epoch = loop->core.armed_epoch;
+    tree_sweep(
+        &loop->tree, false, begin_ms + time_since(loop->core.armed.end_ms, begin_ms) / 3, &count);
+    took_ms = time_since(clock_boot_ms(), begin_ms);
+    log_info("counted=%u sweep_ms=%llu", count.found, (unsigned long long)took_ms);
+    deadline_set_kill_margin(&loop->core, loop->kill_margin_ms + SWEEPS_SET_ASIDE * took_ms);
+    (void)step(loop, (struct deadline_event){.kind = DEADLINE_EVENT_TICK});
 }
 
 static void fill_status(const struct loop *loop, struct guard_message *message)
@@ -409,10 +430,6 @@ static void handle_request(struct loop *loop, struct link_peer *peer, struct gua
         return; /* Answered when it is known whether the program could be executed. */
     }
     reply(loop, peer, message->request, message->type, refusal, err.text);
-    if (message->type == GUARD_PROMOTED && refusal == GUARD_REFUSAL_NONE) {
-        /* How long a sweep over this tree takes has to be known before its deadline comes. */
-        sweep(loop, false);
-    }
 }
 
 static void handle_started(struct loop *loop)
@@ -535,6 +552,7 @@ static void turn(struct loop *loop)
         link_accept(&loop->link);
     }
     broadcast_status(loop);
+    time_sweep(loop);
     note_flush(loop->core.armed_epoch == 0);
 }
 

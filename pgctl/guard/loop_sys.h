@@ -33,6 +33,7 @@ struct loop {
     struct watchdog watchdog;
     struct link link;
     uint64_t kill_margin_ms;
+    uint64_t timed_epoch; /* In whose fence a sweep was timed last. */
     int signal_fd;
     int timer_fd;
     uint64_t timer_fd_ms; /* What it is set to. */

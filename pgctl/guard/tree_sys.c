@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/clock_sys.h"
 #include "base/text.h"
 #include "pgctl/proc_sys.h"
 
@@ -225,7 +226,7 @@ static pid_t name_to_pid(const char *name)
     return *end == '\0' && value > 0 && value <= INT_MAX ? (pid_t)value : 0;
 }
 
-void tree_sweep(struct tree *tree, bool kill_all, struct tree_count *count)
+void tree_sweep(struct tree *tree, bool kill_all, uint64_t until_ms, struct tree_count *count)
 {
     ssize_t length;
     const off_t rewound = lseek(tree->proc_fd, 0, SEEK_SET);
@@ -235,7 +236,8 @@ void tree_sweep(struct tree *tree, bool kill_all, struct tree_count *count)
     if (kill_all && tree->server_pid != 0) {
         (void)kill(tree->server_pid, SIGKILL); /* The walk below sees whether it worked. */
     }
-    while ((length = getdents64(tree->proc_fd, tree->entries, sizeof tree->entries)) > 0) {
+    while (clock_boot_ms() < until_ms &&
+           (length = getdents64(tree->proc_fd, tree->entries, sizeof tree->entries)) > 0) {
         for (ssize_t at = 0; at < length;) {
             struct dirent64 *entry = (struct dirent64 *)(void *)(tree->entries + at);
             const pid_t pid = name_to_pid(entry->d_name);

@@ -55,7 +55,10 @@ MUST_CHECK enum status tree_adopt(
 /* The postmaster was reaped, its number may come back as somebody else's. */
 void tree_server_gone(struct tree *tree);
 
-/* Counts; with `kill_all` sends SIGKILL to each. */
-void tree_sweep(struct tree *tree, bool kill_all, struct tree_count *count);
+/*
+ * Counts; with `kill_all` sends SIGKILL to each. Is broken off at `until_ms`, or a few hundred
+ * processes later; TIME_NEVER: goes to the end.
+ */
+void tree_sweep(struct tree *tree, bool kill_all, uint64_t until_ms, struct tree_count *count);
 
 #endif

@@ -27,6 +27,7 @@
 #include "tests/lib/test.h"
 
 #define PATIENCE_MS 10000
+#define CROWD       1000
 #define PIDS_MAX    16
 #define NOBODY      65534
 
@@ -79,6 +80,24 @@ static void fork_backend(const char *dir, bool as_orphan)
     ignore_stops();
     write_pid(dir);
     wait_for_ever();
+}
+
+/* Clients in plenty. No test ends without an end to them, so that of the guard need not be right.
+ */
+static void fork_crowd(void)
+{
+    for (int i = 0; i < CROWD; i++) {
+        const pid_t pid = fork();
+
+        if (pid == 0) {
+            (void)alarm(30);
+            ignore_stops();
+            wait_for_ever();
+        }
+        if (pid == -1) {
+            _exit(93);
+        }
+    }
 }
 
 static const char *line_of_status(const char *name, char *line, size_t size)
@@ -152,7 +171,10 @@ static void on_signal(int number)
     last_signal = number;
 }
 
-/* c: three backends; o: an orphan; i: ignores stops; f: reports facts; w: writes a line. */
+/*
+ * c: three backends; m: a crowd of them; o: an orphan; i: ignores stops; f: reports facts; w:
+ * writes a line.
+ */
 NORETURN static void serve(const char *dir, const char *flags)
 {
     sigset_t all;
@@ -167,6 +189,9 @@ NORETURN static void serve(const char *dir, const char *flags)
         fork_backend(dir, false);
         fork_backend(dir, false);
         fork_backend(dir, false);
+    }
+    if (strchr(flags, 'm') != NULL) {
+        fork_crowd();
     }
     if (strchr(flags, 'o') != NULL) {
         fork_backend(dir, true);
@@ -440,11 +465,11 @@ static void close_client(struct world *world)
     world->open = false;
 }
 
-static void spawn(struct world *world, bool no_cgroup)
+static void spawn_to_kill(struct world *world, bool no_cgroup, uint64_t kill_margin_ms)
 {
     const struct guard_spawn how = {
         .program = world->guard,
-        .kill_margin_ms = 100,
+        .kill_margin_ms = kill_margin_ms,
         .no_cgroup = no_cgroup,
         .out_fd = -1,
         .err_fd = -1,
@@ -453,6 +478,11 @@ static void spawn(struct world *world, bool no_cgroup)
     world->exited = false;
     test_ok(guard_client_spawn(&world->client, &how, &world->err), &world->err);
     wait_for(world, is_up);
+}
+
+static void spawn(struct world *world, bool no_cgroup)
+{
+    spawn_to_kill(world, no_cgroup, 100);
 }
 
 static struct guard_deadline in_ms(uint64_t fence_ms, uint64_t end_ms)
@@ -700,6 +730,25 @@ static void test_a_tree_that_ignores_everything_is_gone_by_the_end(void **state)
 static void test_the_same_with_a_cgroup_where_there_is_one(void **state)
 {
     fence_a_stubborn_tree(*state, false);
+}
+
+/*
+ * To kill these takes longer than the least margin. A guard that has not sent each of them its
+ * SIGKILL by the end is ended there by its own timer, and nobody tells that all is gone.
+ */
+static void test_a_crowd_that_ignores_everything_has_its_end_in_time(void **state)
+{
+    struct world *world = *state;
+
+    spawn_to_kill(world, true, 20);
+    if (!world->status.realtime) {
+        skip(); /* Who has to wait for the processor cannot promise it. */
+    }
+    accepted(world, start_until(world, 5, "im", in_ms(4000, 5000)));
+    wait_for_pids(world, 1);
+    wait_for(world, is_idle);
+    assert_int_equal(world->status.fenced_epoch, 5);
+    assert_int_equal(WTERMSIG(world->status.exit_status), SIGKILL);
 }
 
 static bool is_fenced(struct world *world)
@@ -1206,6 +1255,7 @@ int main(int argc, char **argv)
         TEST(test_a_server_runs_as_the_user_that_is_named),
         TEST(test_a_tree_that_ignores_everything_is_gone_by_the_end),
         TEST(test_the_same_with_a_cgroup_where_there_is_one),
+        TEST(test_a_crowd_that_ignores_everything_has_its_end_in_time),
         TEST(test_a_server_that_obeys_is_gone_before_the_killing),
         TEST(test_renewals_keep_it_alive_until_they_stop),
         TEST(test_a_stopped_guard_is_killed_and_takes_the_postmaster_along),

@@ -423,10 +423,39 @@ static void test_a_slow_sweep_begins_earlier(void **state)
     (void)state;
     begin_at(1000);
     accept(start(1000, 5, 3000));
-    deadline_set_kill_margin(&core, 120);
-    deadline_set_kill_margin(&core, 60); /* The worst one counts. */
     tick(2700);
+    assert_int_equal(core.phase, GUARD_PHASE_FENCING);
+    assert_int_equal(update.wake_ms, 3000 - MARGIN_MS);
+    deadline_set_kill_margin(&core, 120);
+    tick(2710);
+    assert_int_equal(core.phase, GUARD_PHASE_FENCING);
     assert_int_equal(update.wake_ms, 2880);
+    tick(2880);
+    assert_true(update.kill);
+}
+
+static void test_a_slow_sweep_is_not_repeated_before_it_was_looked_at(void **state)
+{
+    (void)state;
+    begin_at(1000);
+    accept(start(1000, 5, 3000));
+    tick(2700);
+    tick(2950);
+    assert_true(update.kill);
+    accept(tree(2990, 3, false));
+    assert_false(update.kill);
+    assert_int_equal(update.timer_ms, 3000);
+    assert_int_equal(update.wake_ms, 2995);
+    tick(2995);
+    assert_true(update.kill);
+    accept(tree(2999, 3, true));
+    assert_false(update.kill);
+    assert_int_equal(update.timer_ms, 3999);
+    assert_int_equal(update.wake_ms, 3049);
+    tick(3049); /* Also where no report comes. */
+    assert_true(update.kill);
+    tick(3099);
+    assert_true(update.kill);
 }
 
 static void test_a_margin_above_the_budget_kills_when_the_fence_begins(void **state)
@@ -652,6 +681,7 @@ int main(void)
         cmocka_unit_test(test_a_guard_that_has_killed_all_lives_on_past_the_end),
         cmocka_unit_test(test_a_count_before_the_killing_keeps_no_guard_alive),
         cmocka_unit_test(test_a_slow_sweep_begins_earlier),
+        cmocka_unit_test(test_a_slow_sweep_is_not_repeated_before_it_was_looked_at),
         cmocka_unit_test(test_a_margin_above_the_budget_kills_when_the_fence_begins),
         cmocka_unit_test(test_an_adopted_server_is_a_standby_until_it_is_armed),
         cmocka_unit_test(test_it_leaves_only_when_nothing_is_left),
