@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -184,6 +185,31 @@ bool proc_signal(pid_t pid, int signal_number)
 {
     /* To the kernel 0 is our own process group, and less than that are others. */
     return pid > 0 && (kill(pid, signal_number) == 0 || errno != ESRCH);
+}
+
+/* The kernel has fewer, and says so of the rest. */
+#define CAPABILITIES_MAX 64
+
+uint64_t proc_keep_capabilities(void)
+{
+    uint64_t kept = 0;
+
+    for (unsigned i = 0; i < CAPABILITIES_MAX; i++) {
+        if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, i, 0, 0) == 1) {
+            kept |= UINT64_C(1) << i;
+        }
+    }
+    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* Of its own: never refused. */
+    return kept;
+}
+
+void proc_lend_capabilities(uint64_t kept)
+{
+    for (unsigned i = 0; i < CAPABILITIES_MAX; i++) {
+        if ((kept & UINT64_C(1) << i) != 0) {
+            (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, i, 0, 0); /* It was just there. */
+        }
+    }
 }
 
 bool proc_read_link(pid_t pid, const char *name, char target[PATH_MAX])

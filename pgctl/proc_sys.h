@@ -52,6 +52,14 @@ uint32_t proc_hash_unsent(pid_t pid, uint16_t port);
 /* Whether it has been stopped, by a signal or a debugger. */
 bool proc_is_stopped(pid_t pid);
 
+/*
+ * What systemd gives the daemon is for the guard alone: PostgreSQL's programs are not to pass over
+ * the limits of its user. Keeps the calling thread's ambient capabilities from programs that it
+ * starts, and returns them, to be lent again afterwards.
+ */
+uint64_t proc_keep_capabilities(void);
+void proc_lend_capabilities(uint64_t kept);
+
 /* Whether the process has any child. */
 bool proc_has_children(pid_t pid);
 

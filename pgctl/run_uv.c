@@ -16,6 +16,7 @@
 
 #include "base/assert.h"
 #include "base/text.h"
+#include "pgctl/proc_sys.h"
 
 #define KILL_MS      1000
 #define LINE_SIZE    512
@@ -376,6 +377,7 @@ static int spawn(struct run *run, uv_loop_t *loop, const struct run_spec *spec)
         .stdio_count = 3,
         .stdio = stdio,
     };
+    uint64_t kept;
     int rc;
 
     if (spec->change_user) {
@@ -389,7 +391,9 @@ static int spawn(struct run *run, uv_loop_t *loop, const struct run_spec *spec)
     }
     memcpy(args, spec->args, sizeof args);
     options.env = make_environment(spec);
+    kept = proc_keep_capabilities();
     rc = uv_spawn(loop, &run->process, &options);
+    proc_lend_capabilities(kept);
     free(options.env);
     return rc;
 }

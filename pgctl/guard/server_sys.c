@@ -32,6 +32,7 @@
     X(SESSION, "begin a session")              \
     X(SCHEDULING, "return to normal priority") \
     X(USER, "change the user")                 \
+    X(CAPABILITIES, "give up capabilities")    \
     X(PARENT, "be killed with the guard")      \
     X(DIRECTORY, "enter the directory")        \
     X(LOG, "open the log file")                \
@@ -189,6 +190,10 @@ NORETURN static void run(
     }
     if (!change_user(start)) {
         fail(report_fd, STEP_USER);
+    }
+    /* They are the guard's; with them PostgreSQL could pass over the limits of its user. */
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == -1) {
+        fail(report_fd, STEP_CAPABILITIES);
     }
     if (!die_with_guard(guard_pid)) {
         fail(report_fd, STEP_PARENT);

@@ -3,8 +3,9 @@
  *
  * A child begins with what a program expects that was started by hand: default signal
  * dispositions, nothing blocked, normal priority, memory not locked, the usual badness for the
- * out-of-memory killer, no descriptors but 0 to 2, a session of its own. What the guard inherited
- * in limits and environment it passes on. The kernel kills it if the guard dies.
+ * out-of-memory killer, no descriptors but 0 to 2, a session of its own, no capability that its
+ * user does not have. What the guard inherited in limits and environment it passes on. The kernel
+ * kills it if the guard dies.
  */
 #ifndef PGBATON_PGCTL_GUARD_SERVER_SYS_H
 #define PGBATON_PGCTL_GUARD_SERVER_SYS_H

@@ -100,9 +100,13 @@ static void fork_crowd(void)
     }
 }
 
-static const char *line_of_status(const char *name, char *line, size_t size)
+static const char *line_of_status_of(pid_t pid, const char *name, char *line, size_t size)
 {
-    FILE *file = fopen("/proc/self/status", "re");
+    char path[64];
+    FILE *file;
+
+    (void)snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    file = fopen(path, "re");
 
     while (file != NULL && fgets(line, (int)size, file) != NULL) {
         if (text_starts_with(line, name)) {
@@ -112,6 +116,11 @@ static const char *line_of_status(const char *name, char *line, size_t size)
         }
     }
     _exit(91);
+}
+
+static const char *line_of_status(const char *name, char *line, size_t size)
+{
+    return line_of_status_of(getpid(), name, line, size);
 }
 
 static uint32_t count_open_fds(void)
@@ -141,6 +150,7 @@ static void write_facts(const char *dir)
     char blocked[128];
     char ignored[128];
     char locked[128];
+    char ambient[128];
     char path[TEST_PATH_SIZE];
     int death_signal = 0;
     FILE *file;
@@ -153,11 +163,13 @@ static void write_facts(const char *dir)
     }
     (void)fprintf(
         file,
-        "blocked=%s ignored=%s locked=%s policy=%d nice=%d death=%d leader=%d uid=%u gid=%u "
+        "blocked=%s ignored=%s locked=%s ambient=%s policy=%d nice=%d death=%d leader=%d uid=%u "
+        "gid=%u "
         "groups=%d fds=%u own=%s password=%s cwd=%s",
         line_of_status("SigBlk", blocked, sizeof blocked),
         without_libc_signals(line_of_status("SigIgn", ignored, sizeof ignored)),
-        line_of_status("VmLck", locked, sizeof locked), sched_getscheduler(0),
+        line_of_status("VmLck", locked, sizeof locked),
+        line_of_status("CapAmb", ambient, sizeof ambient), sched_getscheduler(0),
         getpriority(PRIO_PROCESS, 0), death_signal, getsid(0) == getpid(), getuid(), getgid(),
         getgroups(0, NULL), count_open_fds() - 1, getenv("OWN") ? getenv("OWN") : "",
         getenv("PATRONI_PASSWORD") ? "leaked" : "", cwd);
@@ -649,7 +661,8 @@ static void test_a_server_begins_as_if_started_by_hand(void **state)
     test_ok(file_read(path, got, sizeof got, NULL, &world->err), &world->err);
     (void)snprintf(
         want, sizeof want,
-        "blocked=0000000000000000 ignored=0000000000000000 locked=0 kB policy=0 nice=0 death=9 "
+        "blocked=0000000000000000 ignored=0000000000000000 locked=0 kB "
+        "ambient=0000000000000000 policy=0 nice=0 death=9 "
         "leader=1 uid=%u gid=%u groups=%d fds=3 own=value password= cwd=%s",
         getuid(), getgid(), getgroups(0, NULL), world->real_dir);
     assert_string_equal(got, want);
@@ -661,6 +674,28 @@ static void test_a_server_begins_as_if_started_by_hand(void **state)
     assert_int_equal(world->status.armed_epoch, 5);
     assert_int_equal(world->status.tree_count, 1);
     assert_true(world->status.start_id != 0);
+}
+
+static void test_the_guard_keeps_its_capabilities_to_itself(void **state)
+{
+    struct world *world = *state;
+    char path[TEST_PATH_SIZE];
+    char ambient[128];
+    char got[PATH_MAX + 512];
+
+    if (!test_lend_capability()) {
+        skip();
+    }
+    spawn(world, false);
+    assert_int_equal(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), 0);
+    assert_string_equal(
+        line_of_status_of((pid_t)world->status.guard_pid, "CapAmb", ambient, sizeof ambient),
+        "0000000000800000");
+    accepted(world, start_standby(world, "f"));
+    wait_for_pids(world, 1);
+    test_path(path, world->dir, "facts");
+    test_ok(file_read(path, got, sizeof got, NULL, &world->err), &world->err);
+    assert_non_null(strstr(got, " ambient=0000000000000000 "));
 }
 
 static void test_a_server_runs_as_the_user_that_is_named(void **state)
@@ -1252,6 +1287,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(test_without_a_guard_the_client_says_so_and_finds_a_later_one),
         TEST(test_a_server_begins_as_if_started_by_hand),
+        TEST(test_the_guard_keeps_its_capabilities_to_itself),
         TEST(test_a_server_runs_as_the_user_that_is_named),
         TEST(test_a_tree_that_ignores_everything_is_gone_by_the_end),
         TEST(test_the_same_with_a_cgroup_where_there_is_one),

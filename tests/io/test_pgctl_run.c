@@ -1,9 +1,11 @@
 /* run_uv.c with real programs. */
 #include "pgctl/run_uv.h"
 
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "base/clock_sys.h"
 #include "base/text.h"
@@ -131,6 +133,19 @@ static void test_our_own_settings_do_not_reach_programs(void **state)
     assert_string_equal(outcome.output, "0\n");
 }
 
+static void test_the_daemons_capabilities_do_not_reach_programs(void **state)
+{
+    (void)state;
+    if (!test_lend_capability()) {
+        skip();
+    }
+    run_shell("grep CapAmb /proc/self/status #", 0, false);
+    assert_string_equal(outcome.output, "CapAmb:\t0000000000000000\n");
+    /* The guard is to have them, whenever it is started. */
+    assert_int_equal(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, CAP_SYS_NICE, 0, 0), 1);
+    assert_int_equal(prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0), 0);
+}
+
 static void test_lines_come_as_they_are_written(void **state)
 {
     (void)state;
@@ -213,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_output_and_exit_code_come_back),
         cmocka_unit_test(test_arguments_and_environment_arrive_untouched),
         cmocka_unit_test(test_our_own_settings_do_not_reach_programs),
+        cmocka_unit_test(test_the_daemons_capabilities_do_not_reach_programs),
         cmocka_unit_test(test_lines_come_as_they_are_written),
         cmocka_unit_test(test_of_long_output_the_end_is_kept),
         cmocka_unit_test(test_a_program_that_takes_too_long_is_ended),

@@ -7,6 +7,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,12 @@ void test_dir_remove(const char *path);
 
 /* "<dir>/<name>" into `path`. */
 void test_path(char path[TEST_PATH_SIZE], const char *dir, const char *name);
+
+/*
+ * Lets every program that the caller starts inherit a capability, CAP_SYS_NICE, as a unit of
+ * systemd may. False if the caller does not have it.
+ */
+MUST_CHECK bool test_lend_capability(void);
 
 /* Fails with the words of `err` unless the call went well. */
 void test_ok(enum status status, const struct err *err);
