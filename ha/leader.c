@@ -69,10 +69,10 @@ static bool runs_postgres(const struct ha *ha, uint64_t node)
     return status != NULL && !status->member.witness;
 }
 
-/* The grantee has stopped because it was asked to, and waits for who follows. */
+/* The grantee has stopped because it was asked to, and waits for who follows: itself if need be. */
 static bool has_stopped_as_planned(const struct ha *ha)
 {
-    const struct ha_status *grantee = ha_known_status(ha, ha->cluster.last.node);
+    const struct ha_status *grantee = ha_fresh_status(ha, ha->cluster.last.node);
 
     return grantee != NULL && grantee->stopped.epoch == ha->cluster.epoch &&
            grantee->stopped.planned;
@@ -234,7 +234,9 @@ static void find_untold_primary(const struct ha *ha, bool writable_known, char *
         if (status->streaming && !writable_known) {
             (void)snprintf(
                 reason, size,
-                "\"%.40s\" streams from a PostgreSQL whose daemon is not here: start it there",
+                "\"%.30s\" streams from a PostgreSQL whose daemon is not here: start it there, or "
+                "end "
+                "the stream",
                 ha_name(ha, node));
         }
     }
@@ -785,7 +787,8 @@ static void after_planned_stop(
 static void after_death(struct ha *ha, const struct ha_stopped *stopped)
 {
     const uint64_t since_ms = time_since(ha->now_ms, ha->handover_ms);
-    const bool in_place = ha->dynamic.primary_start_timeout_ms > 0;
+    const bool heard = ha_fresh_status(ha, ha->cluster.last.node) != NULL;
+    const bool in_place = heard && ha->dynamic.primary_start_timeout_ms > 0;
     const uint64_t complete = find_complete(ha, stopped);
     /* A start in place needs to know the end as well. */
     const uint64_t patience_ms = in_place && !stopped->end_final ? END_PATIENCE_MS
@@ -796,7 +799,10 @@ static void after_death(struct ha *ha, const struct ha_stopped *stopped)
     if (!older_is_over(ha)) {
         revoke(ha, "PostgreSQL of the grantee died before it served");
     } else if (complete != 0) {
-        hand_over(ha, complete, stopped, "PostgreSQL of the primary died; a standby has all WAL");
+        hand_over(
+            ha, complete, stopped,
+            heard ? "PostgreSQL of the primary died; a standby has all WAL"
+                  : "the stopped primary is not heard any more; a standby has all WAL");
     } else if (since_ms < patience_ms && (somebody_may_complete(ha) || !stopped->end_final)) {
         return;
     } else if (in_place && is_hopeless_in_place(ha, stopped)) {
@@ -809,7 +815,9 @@ static void after_death(struct ha *ha, const struct ha_stopped *stopped)
         hand_over(
             ha, ha->cluster.last.node, stopped, "PostgreSQL died; starting it again in place");
     } else {
-        revoke(ha, "PostgreSQL of the primary died");
+        revoke(
+            ha,
+            heard ? "PostgreSQL of the primary died" : "the stopped primary is not heard any more");
     }
 }
 
@@ -865,7 +873,7 @@ static void watch(struct ha *ha)
         if (ha->handover_ms == 0) {
             ha->handover_ms = ha->now_ms;
         }
-        if (grantee->stopped.planned && older_is_over(ha)) {
+        if (has_stopped_as_planned(ha) && older_is_over(ha)) {
             after_planned_stop(ha, grantee, &grantee->stopped);
         } else {
             after_death(ha, &grantee->stopped);

@@ -978,6 +978,37 @@ static void test_a_switchover_that_has_not_begun_is_no_reason_to_lose_more(void 
     assert_string_equal(lab_reply(lab, 2, 7)->text, "Switched over to \"n2\" instead of \"n3\"");
 }
 
+/* Who was named lacks the last of it, the other one has it all, and nobody comes back. */
+static void test_a_switchover_whose_primary_is_lost_meanwhile_goes_to_who_has_all(void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 3)->pg.stalled = true;
+    lab_run(lab, 500);
+    lab_switchover(lab, 2, 1, 3, 7);
+    lab_until(lab, first_server_is_stopped, 1000);
+    lab_run(lab, 100);
+    lab_power_off(lab, 1);
+    lab_until(lab, another_serves, TTL_MS);
+    assert_int_equal(lab_primary(lab), 2);
+    assert_int_equal(lab_count(lab, COMMAND_HANDOVER), 1);
+}
+
+/* Nor is it handed back to a node that is not there. */
+static void test_a_switchover_whose_primary_is_lost_meanwhile_is_not_handed_back(void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 2)->pg.stalled = lab_node(lab, 3)->pg.stalled = true;
+    lab_run(lab, 500);
+    lab_switchover(lab, 2, 1, 3, 7);
+    lab_until(lab, first_server_is_stopped, 1000);
+    lab_run(lab, 100);
+    lab_power_off(lab, 1);
+    lab_until(lab, another_serves, 2 * TTL_MS);
+    assert_int_equal(lab_count(lab, COMMAND_HANDOVER), 0);
+}
+
 static void test_a_failover_to_a_node_that_was_named_is_made_whatever_it_lacks(void **state)
 {
     (void)state;
@@ -1529,6 +1560,8 @@ int main(void)
         TEST(test_a_request_that_nobody_can_carry_out_is_answered),
         TEST(test_a_switchover_waits_for_a_candidate_that_lags_too_much),
         TEST(test_a_switchover_that_has_not_begun_is_no_reason_to_lose_more),
+        TEST(test_a_switchover_whose_primary_is_lost_meanwhile_goes_to_who_has_all),
+        TEST(test_a_switchover_whose_primary_is_lost_meanwhile_is_not_handed_back),
         TEST(test_a_failover_to_a_node_that_was_named_is_made_whatever_it_lacks),
         TEST(test_a_switchover_planned_for_later_decides_nothing_now),
         TEST(test_a_switchover_planned_for_later_begins_at_its_hour),
