@@ -171,16 +171,17 @@ static uint32_t await_outcome(struct world *world, uint64_t id, uint64_t end_us)
 /* One request may still be pending from before; then it is asked again. */
 static void switch_over(struct world *world)
 {
-    /* Each of two tries has its checkpoint, and writing the rest may take the same again. */
+    /* Each of some tries has its checkpoint, and writing the rest may take the same again. The
+     * second may fail because the first has left the lines apart. */
     const uint64_t most_us =
         SWITCHOVER_US +
-        2 * (uint64_t)(world->swarm.pg.checkpoint_ms + world->swarm.pg.stop_ms) * 1000;
+        3 * (uint64_t)(world->swarm.pg.checkpoint_ms + world->swarm.pg.stop_ms) * 1000;
     const uint64_t end_us = world->now_us + most_us;
-    const uint64_t lost = world->lost;
 
     while (world->now_us < end_us) {
         struct sim_node *primary = find_serving(world);
         const uint64_t id = world->next_ask_id + 1;
+        const uint64_t lost = world->lost; /* By a try before: its primary may have failed. */
 
         if (primary == NULL) {
             world_run_to(world, world->now_us + SECOND / 4);
