@@ -5,12 +5,13 @@
  */
 #include "pgctl/proc_sys.h"
 
-#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -102,11 +103,22 @@ static void start(struct world *world, const char *program, const char *title, c
     (void)close(fds[0]);
 }
 
+/* Its end is awaited as a descriptor that becomes readable. */
+static bool has_ended(pid_t pid)
+{
+    struct pollfd fd = {.fd = pidfd_open(pid, 0), .events = POLLIN};
+    const bool ended = poll(&fd, 1, PATIENCE_MS) == 1;
+
+    (void)close(fd.fd);
+    return ended;
+}
+
 static void assert_ended_by_sigkill(struct world *world)
 {
     int status;
 
-    assert_int_equal(waitpid(world->pid, &status, 0), world->pid);
+    assert_true(has_ended(world->pid));
+    assert_int_equal(waitpid(world->pid, &status, WNOHANG), world->pid);
     world->pid = 0;
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGKILL);
