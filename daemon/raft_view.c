@@ -16,6 +16,10 @@ void raft_view_fill(const struct raft *raft, struct ha_raft *view)
     view->membership_settled = config->index == decided->index && config->term == decided->term;
     view->member_count = config->count;
     for (uint32_t i = 0; i < config->count; i++) {
+        view->member |= config->members[i].id == raft_self(raft) &&
+                        config->members[i].incarnation == raft_incarnation(raft);
+    }
+    for (uint32_t i = 0; i < config->count; i++) {
         struct raft_peer_view peer = {.caught_up = false};
 
         view->members[i].id = config->members[i].id;

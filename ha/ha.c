@@ -425,6 +425,10 @@ static void take_raft(struct ha *ha, const struct ha_raft *raft)
         ha->handover_ms = 0;
         memset(ha->proposed, 0, sizeof ha->proposed);
     }
+    if (raft->member && !ha->raft.member) {
+        /* No failsafe quorum before has asked it: it waits for those leases as after a start. */
+        ha->voter.start_ms = ha->now_ms;
+    }
     ha->raft = *raft;
 }
 

@@ -70,6 +70,7 @@ struct ha_raft {
     uint64_t leader_id; /* 0: unknown. */
     uint64_t term;
     bool position_checked;
+    bool member; /* The newest membership of the log names this node, with its store of now. */
     uint32_t member_count; /* Newest membership of the log. */
     struct ha_raft_member members[CLUSTER_MEMBERS_MAX];
     uint32_t decided_count; /* Last decided membership: ids only matter for failsafe. */

@@ -21,7 +21,7 @@
 /* The voter's memory of its own answers. It is lost with the process; the wait after a start
  * makes up for that. */
 struct lease_voter {
-    uint64_t start_ms;           /* Of this daemon. */
+    uint64_t start_ms;           /* Of this daemon, or since it is a member. */
     uint64_t forgotten_until_ms; /* Of answers for which there was no place; 0: none. */
     uint32_t count;
     struct lease_answer {

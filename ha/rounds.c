@@ -26,7 +26,9 @@ static struct lease_log look_up(const struct ha *ha, const struct ha_round *roun
     struct lease_log log = {
         .epoch = ha_log_epoch(ha),
         .ttl_max_ms = cluster_ttl_max(&ha->cluster),
-        .position_checked = ha->raft.position_checked,
+        /* A store that was emptied gets the log from its beginning, with memberships that mean the
+         * store before: what that one pledged it does not know yet. */
+        .position_checked = ha->raft.position_checked && ha->raft.member,
     };
 
     if (last->epoch == round->epoch && last->grant_term == round->grant_term &&

@@ -62,6 +62,10 @@ MUTANTS = [
      "    if (false) {\n        return RAFT_NOTE_REFUSED_NOT_CHECKED;"),
     ("rule-5-answer", "answers rounds before the log position is compared", "ha/lease.c",
      "if (!log->position_checked) {", "if (false) {"),
+    ("rule-5-named", "acts by a membership that means the store before", "ha/rounds.c",
+     "ha->raft.position_checked && ha->raft.member,", "ha->raft.position_checked,"),
+    ("rule-16-joined", "a new member does not wait for the failsafe lease before it", "ha/ha.c",
+     "if (raft->member && !ha->raft.member) {", "if (false) {"),
 
     # Suspicion and choice.
     ("rule-6-completed", "hearing a round is enough, completed or not", "ha/rounds.c",

@@ -350,6 +350,7 @@ static struct ha_raft raft_of(const struct lab *lab, uint64_t node)
         .leader_id = lab->leader != 0 && reaches(lab, node, lab->leader) ? lab->leader : 0,
         .term = lab->term,
         .position_checked = true,
+        .member = !lab->nodes[node - 1].unnamed,
         .member_count = lab->node_count,
         .decided_count = lab->node_count,
         .membership_settled = true,

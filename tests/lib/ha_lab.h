@@ -62,6 +62,7 @@ struct lab_node {
     uint32_t log_count; /* Entries it has ... */
     uint32_t applied_count;
     bool applies_slowly; /* ... and applies one of in each step. */
+    bool unnamed;        /* No membership that it has means its store. */
     bool gets_no_log;    /* Messages come, entries do not. */
     bool lost_its_store; /* It is heard as a stranger. */
     uint32_t reply_count;

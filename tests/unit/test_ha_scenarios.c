@@ -1365,6 +1365,7 @@ static bool lasts_alone(uint32_t decided_count)
         .leader = true,
         .leader_id = 1,
         .position_checked = true,
+        .member = true,
         .member_count = 2,
         .members = {{.id = 1, .voter = true}, {.id = 2, .voter = true}},
         .decided_count = decided_count,
@@ -1500,6 +1501,35 @@ static void test_a_grantee_takes_no_lease_before_its_own_wait_is_over(void **sta
     assert_int_equal(lab_primary(lab), 5);
 }
 
+static void test_a_store_that_the_membership_does_not_mean_answers_no_round(void **state)
+{
+    (void)state;
+    running(3);
+    lab_node(lab, 2)->unnamed = true;
+    lab_run(lab, TTL_MS);
+    assert_int_equal(lab_primary(lab), 1);
+    lab_node(lab, 3)->unnamed = true;
+    lab_run(lab, TTL_MS);
+    assert_int_equal(lab_primary(lab), 0);
+}
+
+/* Who is taken in while a failsafe lease runs was not asked for it, and may be the next grantee. */
+static void test_a_node_that_becomes_a_member_waits_like_one_that_starts(void **state)
+{
+    struct lab_node *node;
+
+    (void)state;
+    running(3);
+    node = lab_node(lab, 3);
+    node->unnamed = true;
+    lab_run(lab, 2 * TTL_MS);
+    assert_int_equal(rounds_wait_left(node->ha), 0);
+    node->unnamed = false;
+    node->cut = true; /* It answers nothing either. */
+    lab_run(lab, LAB_STEP_MS);
+    assert_in_range(rounds_wait_left(node->ha), TTL_MS, 2 * TTL_MS);
+}
+
 static void test_a_failsafe_quorum_needs_who_is_not_removed_yet(void **state)
 {
     (void)state;
@@ -1581,6 +1611,8 @@ int main(void)
         TEST(test_a_failsafe_lease_ends_when_one_that_runs_postgresql_has_pledged),
         TEST(test_a_witness_is_none_any_more_when_the_primary_has_decided_it),
         TEST(test_a_grantee_takes_no_lease_before_its_own_wait_is_over),
+        TEST(test_a_store_that_the_membership_does_not_mean_answers_no_round),
+        TEST(test_a_node_that_becomes_a_member_waits_like_one_that_starts),
         TEST(test_a_failsafe_quorum_needs_who_is_not_removed_yet),
         TEST(test_a_grantee_whose_promotion_hangs_gives_up_in_time),
         TEST(test_a_promotion_that_outlives_its_daemon_is_not_taken_for_gone),
