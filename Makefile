@@ -59,12 +59,12 @@ PURE := $(filter-out $(foreach s,$(SUFFIXES_IO),%_$(s).c) base/assert.c base/log
 	$(LIB_SRC) $(GUARD_SRC))
 
 FORMATTED := $(wildcard $(foreach f,$(FOLDERS) tests/unit tests/io tests/lib tests/fake tests/sim \
-	tests/fuzz tests/jepsen,$(f)/*.c $(f)/*.h))
+	tests/fuzz tests/jepsen tests/model,$(f)/*.c $(f)/*.cpp $(f)/*.h))
 
 # --- Flags. The compiler and pkg-config are asked only when something is to be compiled, so ---
 # --- that `make deps` works on a machine that has neither. ---
 
-NO_BUILD := help deps check demo demo-stop bench clean fmt fmt-check includes install e2e e2e-long soak mutants
+NO_BUILD := help deps check demo demo-stop bench clean fmt fmt-check includes install e2e e2e-long soak mutants model
 ifneq ($(filter-out $(NO_BUILD),$(or $(MAKECMDGOALS),all)),)
 FLAGS := $(OUT)/flags-$(notdir $(CC)).mk
 include $(FLAGS)
@@ -113,7 +113,7 @@ ALL_LDFLAGS = -pthread -Wl,--as-needed $(CFLAGS_$(MODE)) $(LDFLAGS_$(MODE)) $(CF
 .DEFAULT_GOAL := all
 .SECONDARY:
 .DELETE_ON_ERROR:
-.PHONY: all build-all deps unit io sim mutants e2e e2e-long soak check demo demo-stop bench docs fmt fmt-check includes \
+.PHONY: all build-all deps unit io sim mutants model e2e e2e-long soak check demo demo-stop bench docs fmt fmt-check includes \
 	purity tidy clean install help
 
 # The programs: pgbaton, pgbaton-guard, pgbatonctl.
@@ -142,6 +142,10 @@ sim: $(SIM)
 mutants: SEEDS := 400
 mutants:
 	@$(PYTHON) tests/mutants.py --seeds=$(SEEDS)
+
+# The rules of leases as a model, in all its states; BROKEN=1: each rule taken away, V=1: how it shows.
+model: $(OUT)/model
+	@tests/model/run.sh $< $(if $(BROKEN),broken,holds) $(MODEL_STATES)
 
 # Whole clusters: real daemons and a real PostgreSQL, with pytest.
 e2e:
@@ -271,6 +275,11 @@ $(OUT)/tests/io/%: $(OUT)/tests/io/%.o $(OUT)/libtest.a $(LIBS)
 
 $(OUT)/pgbaton-sim: $(SIM_SRC:%.c=$(OUT)/%.o) $(OUT)/libtest.a $(OUT)/libguard.a $(OUT)/libpgbaton.a
 	$(call say,LD) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+
+# Always for speed: what is checked is the protocol, not this program.
+$(OUT)/model: tests/model/lease.cpp $(wildcard tests/model/*.h)
+	@mkdir -p $(@D)
+	$(call say,CXX) $(CXX) -std=c++17 -O2 -Wall -Wextra -Wshadow -Werror -I. -o $@ $<
 
 ifdef FLAGS
 -include $(patsubst %.c,$(OUT)/%.d,$(SRC) $(TEST_LIB_SRC) $(SIM_SRC) $(UNIT_SRC) $(IO_SRC))
