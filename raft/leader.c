@@ -363,6 +363,7 @@ void raft_leader_send(struct raft *raft)
 static struct progress *heard(struct raft *raft, const struct raft_message *message)
 {
     struct progress *progress;
+    struct peer *peer;
 
     if (message->term > raft->hard.term) {
         raft_become_follower(raft, message->term, 0);
@@ -372,7 +373,11 @@ static struct progress *heard(struct raft *raft, const struct raft_message *mess
         message->match_index > raft_last_index(raft)) {
         return NULL;
     }
-    progress = &raft_peer_find(raft, message->from)->progress;
+    peer = raft_peer_find(raft, message->from);
+    if (message->match_index > 0 && message->from_incarnation == peer->incarnation) {
+        peer->blank = false; /* Its HELLO is of before: removed now, it is nobody new. */
+    }
+    progress = &peer->progress;
     progress->heard_ms = raft->now_ms;
     progress->answered_round = time_max(progress->answered_round, message->round);
     if (progress->match_index < message->match_index) {

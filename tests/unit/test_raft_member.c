@@ -309,6 +309,28 @@ static void test_who_was_called_in_by_a_lost_leader_is_called_in_again(void **st
     }
 }
 
+/* Its HELLO, from when it had nothing, is still fresh then. */
+static void test_who_is_removed_soon_after_the_cluster_was_formed_stays_out(void **state)
+{
+    struct raft_cluster *cluster = raft_cluster_create(3, 9);
+    struct raft_cluster_node *leader;
+    struct raft_cluster_node *node;
+
+    (void)state;
+    raft_cluster_start_all(cluster);
+    leader = raft_cluster_run_to_leader(cluster, 5000);
+    assert_non_null(leader);
+    node = &cluster->nodes[(leader->number + 1) % 3];
+    raft_cluster_run(cluster, 200);
+    raft_cluster_crash(node);
+    cluster->admits = true;
+    assert_int_equal(
+        raft_cluster_request(leader, RAFT_EVENT_REMOVE, node->id).proposal, RAFT_PROPOSAL_TAKEN);
+    raft_cluster_run(cluster, 5000);
+    assert_null(raft_config_find(raft_config(leader->raft), node->id));
+    raft_cluster_destroy(cluster);
+}
+
 /* It had a vote: nobody but its operator can say that it may come back. */
 static void test_who_was_removed_stays_out(void **state)
 {
@@ -383,6 +405,7 @@ int main(void)
         cmocka_unit_test(test_who_removes_itself_leads_until_that_is_decided),
         cmocka_unit_test(test_a_wiped_member_comes_back_as_a_learner_and_a_voter),
         cmocka_unit_test(test_who_was_called_in_by_a_lost_leader_is_called_in_again),
+        cmocka_unit_test(test_who_is_removed_soon_after_the_cluster_was_formed_stays_out),
         cmocka_unit_test(test_who_was_removed_stays_out),
         cmocka_unit_test(test_a_fourth_node_joins_and_one_of_the_old_leaves),
     };
