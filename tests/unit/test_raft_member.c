@@ -309,19 +309,26 @@ static void test_who_was_called_in_by_a_lost_leader_is_called_in_again(void **st
     }
 }
 
+/* Three nodes; one of them leads, and has done so for that long. */
+static struct raft_cluster_node *lead_three(struct raft_cluster *cluster, uint64_t span_ms)
+{
+    struct raft_cluster_node *leader;
+
+    raft_cluster_start_all(cluster);
+    leader = raft_cluster_run_to_leader(cluster, 5000);
+    assert_non_null(leader);
+    raft_cluster_run(cluster, span_ms);
+    return leader;
+}
+
 /* Its HELLO, from when it had nothing, is still fresh then. */
 static void test_who_is_removed_soon_after_the_cluster_was_formed_stays_out(void **state)
 {
     struct raft_cluster *cluster = raft_cluster_create(3, 9);
-    struct raft_cluster_node *leader;
-    struct raft_cluster_node *node;
+    struct raft_cluster_node *leader = lead_three(cluster, 200);
+    struct raft_cluster_node *node = &cluster->nodes[(leader->number + 1) % 3];
 
     (void)state;
-    raft_cluster_start_all(cluster);
-    leader = raft_cluster_run_to_leader(cluster, 5000);
-    assert_non_null(leader);
-    node = &cluster->nodes[(leader->number + 1) % 3];
-    raft_cluster_run(cluster, 200);
     raft_cluster_crash(node);
     cluster->admits = true;
     assert_int_equal(
@@ -335,15 +342,10 @@ static void test_who_is_removed_soon_after_the_cluster_was_formed_stays_out(void
 static void test_who_was_removed_stays_out(void **state)
 {
     struct raft_cluster *cluster = raft_cluster_create(3, 9);
-    struct raft_cluster_node *leader;
-    struct raft_cluster_node *node;
+    struct raft_cluster_node *leader = lead_three(cluster, 1000);
+    struct raft_cluster_node *node = &cluster->nodes[(leader->number + 1) % 3];
 
     (void)state;
-    raft_cluster_start_all(cluster);
-    leader = raft_cluster_run_to_leader(cluster, 5000);
-    assert_non_null(leader);
-    node = &cluster->nodes[(leader->number + 1) % 3];
-    raft_cluster_run(cluster, 1000);
     assert_int_equal(
         raft_cluster_request(leader, RAFT_EVENT_REMOVE, node->id).proposal, RAFT_PROPOSAL_TAKEN);
     raft_cluster_run(cluster, 4000);
